@@ -1,0 +1,58 @@
+"""Which device a model runs on: the choice of ONNX Runtime's execution providers, refused where it cannot be kept.
+
+ONNX Runtime lists providers that it cannot load and falls back to the CPU without an error. Here a device that was
+asked for is either in use or an error. Knows nothing about bundles or state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from typing import Literal
+
+import onnxruntime
+
+Device = Literal["cpu", "cuda", "auto"]
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+
+class DeviceError(ValueError):
+    """The device asked for cannot be used. The message is one line that says what is missing."""
+
+
+def open_session(graph: str, options: onnxruntime.SessionOptions, device: Device) -> onnxruntime.InferenceSession:
+    """Open a graph on a device. `auto` takes CUDA where it works and the CPU elsewhere.
+
+    Raises:
+        DeviceError: `cuda` was asked for and is not there.
+    """
+    if device not in ("cpu", "cuda", "auto"):
+        raise DeviceError(f"device is {device!r}, allowed are cpu, cuda and auto")
+    if device == "cpu":
+        return onnxruntime.InferenceSession(graph, options, providers=[CPU])
+    built_with_cuda = CUDA in onnxruntime.get_available_providers()
+    if built_with_cuda:
+        _load_cuda_libraries()
+        session = onnxruntime.InferenceSession(graph, options, providers=[CUDA, CPU])
+        if CUDA in session.get_providers() or device == "auto":
+            return session
+        raise DeviceError(
+            "device cuda: onnxruntime-gpu is installed, but CUDA did not start: it needs an NVIDIA GPU with its driver "
+            "and the libraries of CUDA 13 and cuDNN 9 (pip install 'seqstream[gpu]')"
+        )
+    if device == "cuda":
+        raise DeviceError(
+            "device cuda: this environment has the CPU build of ONNX Runtime; "
+            "pip uninstall onnxruntime and pip install 'seqstream[gpu]'"
+        )
+    return onnxruntime.InferenceSession(graph, options, providers=[CPU])
+
+
+def _load_cuda_libraries() -> None:
+    """Load the CUDA and cuDNN libraries that pip installed, if any; what fails to load shows in the session."""
+    # preload_dlls reports on standard output and raises nothing; the session is the judge.
+    with contextlib.redirect_stdout(io.StringIO()):
+        onnxruntime.preload_dlls()
+    onnxruntime.set_default_logger_severity(4)

@@ -1,0 +1,93 @@
+"""A bundle on disk: finding, opening and verifying it. Knows nothing about ONNX Runtime or how a bundle is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bundle.manifest import FORMAT_VERSION, Manifest
+
+MANIFEST = "bundle.json"
+STEP_GRAPH = "step.onnx"
+START_GRAPH = "start.onnx"
+TOKENIZER = "tokenizer.json"
+SOURCE_TOKENIZER = "source_tokenizer.json"
+
+
+class BundleError(ValueError):
+    """A bundle cannot be used. The message is one line that names the file and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A folder whose files agree with its manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def reference(self) -> str:
+        """The model as "name@version"."""
+        return f"{self.manifest.name}@{self.manifest.version}"
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Read and verify the bundle in `path`. Raises BundleError."""
+    manifest = _read_manifest(path / MANIFEST)
+    place, name = f"{path.parent.name}/{path.name}", f"{manifest.name}/{manifest.version}"
+    if place != name:
+        raise BundleError(f"{path / MANIFEST}: says that it is {name} and lies in {place}")
+    required = {STEP_GRAPH, TOKENIZER} | ({START_GRAPH, SOURCE_TOKENIZER} if manifest.has_start else set())
+    if missing := sorted(required - manifest.files.keys()):
+        raise BundleError(f"{path / MANIFEST}: files does not list {missing[0]}")
+    for name, entry in manifest.files.items():
+        _verify_file(path, name, entry.bytes, entry.sha256)
+    return Bundle(path, manifest)
+
+
+def find_bundles(models: Path) -> list[Path]:
+    """Return the folders `<models>/<name>/<version>` that hold a manifest, sorted. Raises BundleError."""
+    if not models.is_dir():
+        raise BundleError(f"{models}: no such folder of models")
+    found = [path.parent for path in models.glob(f"*/*/{MANIFEST}") if path.parent.name.isdecimal()]
+    return sorted(found, key=lambda path: (path.parent.name, int(path.name)))
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BundleError(f"{path}: not readable as JSON: {error}") from None
+    if isinstance(content, dict) and content.get("format_version") != FORMAT_VERSION:
+        given = content.get("format_version")
+        raise BundleError(f"{path}: format_version is {given!r}, this program reads {FORMAT_VERSION}")
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "manifest"
+        raise BundleError(f"{path}: {field}: {first['msg']}") from None
+
+
+def _verify_file(folder: Path, name: str, size: int, sha256: str) -> None:
+    path = folder / name
+    if Path(name).name != name or path.is_symlink():
+        raise BundleError(f"{folder / MANIFEST}: files: {name!r} is not a plain file name")
+    if not path.is_file():
+        raise BundleError(f"{path}: is listed in {MANIFEST} and missing")
+    if (found := path.stat().st_size) != size:
+        raise BundleError(f"{path}: has {found} bytes, {MANIFEST} says {size}")
+    if digest(path) != sha256:
+        raise BundleError(f"{path}: SHA-256 differs from {MANIFEST}")

@@ -1,0 +1,137 @@
+"""The manifest of a bundle: the strict schema of `bundle.json`, and nothing else.
+
+Everything the server needs to know of a model is here: its vocabulary, its special tokens, the tensors of its state
+and the calls its graph takes. Nothing here depends on the model's family; `family` is a word for people.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FORMAT_VERSION = 1
+
+StateKind = Literal["recurrent", "cache", "static"]
+StateDtype = Literal["float32", "float16", "int64", "int32"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class StateSpec(Strict):
+    """One named tensor of a row's state, `[batch, *shape]` in the graph: batch is always axis 0.
+
+    kind: `recurrent` is replaced at every step; `cache` grows along `axis` and is written in place; `static` is
+    written once by the start graph and only read afterwards.
+    axis: for `cache` the axis of `shape` (batch not counted) along which tokens are appended; for `static` the axis
+    along which the source lies, if any; `shape[axis]` is the capacity.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    kind: StateKind
+    dtype: StateDtype
+    shape: tuple[Annotated[int, Field(ge=1)], ...]
+    axis: int | None = None
+
+    @model_validator(mode="after")
+    def _axis_is_declared(self) -> StateSpec:
+        if self.kind == "cache" and self.axis is None:
+            raise ValueError(f"state {self.name!r}: a cache needs the axis along which it grows")
+        if self.axis is not None and not 0 <= self.axis < len(self.shape):
+            raise ValueError(f"state {self.name!r}: axis {self.axis} is outside of shape {self.shape}")
+        return self
+
+
+class Calls(Strict):
+    """Which calls the step graph takes beside one token for every row.
+
+    chunk: a piece of a prompt behind a past goes `batch` (several ragged rows at once) or `single` (one row alone,
+    without padding).
+    """
+
+    chunk: Literal["batch", "single"] = "batch"
+
+
+class SpecialTokens(Strict):
+    """Ids in the target vocabulary. `bos` opens every sequence, `eos` ends one; `pad` fills and is never predicted."""
+
+    pad: int = Field(ge=0)
+    bos: int = Field(ge=0)
+    eos: int = Field(ge=0)
+
+
+class ParityCheck(Strict):
+    """One check of the contract: what was compared, over which shapes, how far apart it may be and how far it was."""
+
+    name: str
+    shapes: tuple[str, ...]
+    tolerance: float
+    largest_error: float
+
+
+class ParityReport(Strict):
+    checks: tuple[ParityCheck, ...]
+    greedy_tokens_compared: int
+
+
+class Training(Strict):
+    """Where the weights came from: for people and for reproduction, not for the server."""
+
+    parameters: int
+    data: str
+    data_sha256: str | None = None
+    metrics: dict[str, float] = {}
+
+
+class FileEntry(Strict):
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    bytes: int = Field(ge=0)
+
+
+class Manifest(Strict):
+    """`bundle.json`.
+
+    context_limit: most tokens a row may consume, prompt and generation together; None where the state never fills.
+    source_limit: most source tokens the start graph takes; None where there is no start graph.
+    top_k: width of the graph's `top_values` and `top_indices`.
+    files: every file of the bundle but `bundle.json`, by name.
+    """
+
+    format_version: Literal[1] = 1
+    name: Name
+    version: int = Field(ge=1)
+    family: str
+    vocabulary_size: int = Field(ge=2)
+    source_vocabulary_size: int | None = Field(default=None, ge=2)
+    special_tokens: SpecialTokens
+    context_limit: int | None = Field(default=None, ge=2)
+    source_limit: int | None = Field(default=None, ge=1)
+    top_k: int = Field(ge=1)
+    states: tuple[StateSpec, ...]
+    calls: Calls
+    precision: Literal["fp32"] = "fp32"
+    opset: int
+    parity: ParityReport
+    training: Training
+    files: dict[str, FileEntry]
+
+    @property
+    def has_start(self) -> bool:
+        return self.source_limit is not None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Manifest:
+        names = [spec.name for spec in self.states]
+        if len(set(names)) != len(names):
+            raise ValueError("states: every name may appear once")
+        for word, token in self.special_tokens:
+            if token >= self.vocabulary_size:
+                raise ValueError(
+                    f"special_tokens.{word}: {token} is outside of the vocabulary ({self.vocabulary_size})"
+                )
+        if self.top_k > self.vocabulary_size:
+            raise ValueError(f"top_k: {self.top_k} is larger than the vocabulary ({self.vocabulary_size})")
+        return self

@@ -1,0 +1,99 @@
+"""Memory that the state of running sequences lies in: on the host, or on an accelerator through ONNX Runtime alone.
+
+Both are the same three operations on addresses: allocate, copy, clear. Knows nothing about what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+COPY_GRAPH = Path(__file__).with_name("copy.onnx")
+
+
+class Memory(Protocol):
+    """Memory of one device. Addresses are those of buffers from `allocate`; sizes are in bytes."""
+
+    device: str
+    contiguous_only: bool
+    """Whether one large copy is cheaper than several small ones that skip what is not needed."""
+
+    def allocate(self, size: int) -> int:
+        """Return the address of a new buffer that lives as long as this memory."""
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        """Copy `size` bytes; the ranges do not overlap."""
+
+    def clear(self, target: int, size: int) -> None:
+        """Zero `size` bytes."""
+
+    def read(self, source: int, size: int) -> NDArray[np.uint8]:
+        """Return a copy of `size` bytes on the host."""
+
+
+class HostMemory:
+    """Memory of the process itself."""
+
+    device = "cpu"
+    contiguous_only = False
+
+    def __init__(self) -> None:
+        self._buffers: list[NDArray[np.uint8]] = []
+
+    def allocate(self, size: int) -> int:
+        # np.zeros maps pages lazily: a cache occupies memory only as far as it has been filled.
+        self._buffers.append(np.zeros(size, np.uint8))
+        return int(self._buffers[-1].ctypes.data)
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        ctypes.memmove(target, source, size)
+
+    def clear(self, target: int, size: int) -> None:
+        ctypes.memset(target, 0, size)
+
+    def read(self, source: int, size: int) -> NDArray[np.uint8]:
+        return np.frombuffer(ctypes.string_at(source, size), np.uint8)
+
+
+class DeviceMemory:
+    """Memory of an accelerator, allocated by ONNX Runtime and copied by a graph of one Identity node."""
+
+    contiguous_only = True
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        provider = "CPUExecutionProvider" if device == "cpu" else f"{device.upper()}ExecutionProvider"
+        self._session = onnxruntime.InferenceSession(str(COPY_GRAPH), options, providers=[provider])
+        self._buffers: list[onnxruntime.OrtValue] = []
+        self._zeros = (0, 0)
+
+    def allocate(self, size: int) -> int:
+        self._buffers.append(onnxruntime.OrtValue.ortvalue_from_shape_and_type([size], np.uint8, self.device, 0))
+        return int(self._buffers[-1].data_ptr())
+
+    def copy(self, target: int, source: int, size: int) -> None:
+        binding = self._session.io_binding()
+        binding.bind_input("source", self.device, 0, np.uint8, [size], source)
+        binding.bind_output("target", self.device, 0, np.uint8, [size], target)
+        self._session.run_with_iobinding(binding)
+
+    def clear(self, target: int, size: int) -> None:
+        if self._zeros[1] < size:
+            zeros = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(size, np.uint8), self.device, 0)
+            self._buffers.append(zeros)
+            self._zeros = (int(zeros.data_ptr()), size)
+        self.copy(target, self._zeros[0], size)
+
+    def read(self, source: int, size: int) -> NDArray[np.uint8]:
+        binding = self._session.io_binding()
+        binding.bind_input("source", self.device, 0, np.uint8, [size], source)
+        binding.bind_output("target", "cpu", 0)
+        self._session.run_with_iobinding(binding)
+        return np.asarray(binding.copy_outputs_to_cpu()[0], np.uint8)

@@ -1,0 +1,175 @@
+"""Running a bundle: steps over rows, bound in place. With device.py and memory.py all that sees ONNX Runtime.
+
+One binding is made for every number of running rows and kept: a decode step overwrites its tokens and runs. Knows
+nothing about requests, sampling or text.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from bundle.device import CUDA, Device, open_session
+from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle, BundleError
+from bundle.memory import DeviceMemory, HostMemory
+from bundle.rows import Rows
+from bundle.signature import check_start, check_step
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What a step returns: one row for each of the N positions asked for, over a vocabulary of V.
+
+    logits: [N, V] float32.   top_values, top_indices: [N, k] float32 and int64, the k largest logits, descending.
+    """
+
+    logits: Floats
+    top_values: Floats
+    top_indices: Ids
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a model runs. threads: how many compute inside one step."""
+
+    device: str
+    execution_providers: tuple[str, ...]
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A binding of the step graph, and the host arrays that it reads and writes."""
+
+    binding: onnxruntime.IOBinding
+    tokens: Ids
+    lengths: Ids
+    indices: Ids
+    output: StepOutput
+
+
+class Runner:
+    """A bundle opened for running on one device. Not safe for concurrent use."""
+
+    def __init__(self, bundle: Bundle, device: Device = "cpu", threads: int = 0, spin: bool = True) -> None:
+        """Open the graphs of `bundle`.
+
+        threads: that compute inside a step; 0 means one for every core.
+        spin: whether these threads wait busily for the next operator: faster steps, no idle core.
+
+        Raises:
+            BundleError: a graph does not load, or its inputs and outputs are not those of the manifest.
+            DeviceError: the device cannot be used.
+        """
+        self.manifest = bundle.manifest
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+        self._step = _open(bundle, STEP_GRAPH, options, device)
+        check_step(bundle, self._step)
+        self._start: onnxruntime.InferenceSession | None = None
+        if self.manifest.has_start:
+            self._start = _open(bundle, START_GRAPH, options, device)
+            check_start(bundle, self._start)
+        providers = tuple(self._step.get_providers())
+        name = "cuda" if CUDA in providers else "cpu"
+        self.placement = Placement(name, providers, options.intra_op_num_threads)
+        self._decode_calls: WeakKeyDictionary[Rows, dict[tuple[int, int], _Call]] = WeakKeyDictionary()
+
+    def allocate(self, capacity: int) -> Rows:
+        """Return state buffers for `capacity` rows on the device, in the initial state."""
+        device = self.placement.device
+        rows = Rows(self.manifest.states, capacity, HostMemory() if device == "cpu" else DeviceMemory(device))
+        rows.reset(0, capacity)
+        self._decode_calls[rows] = {}
+        return rows
+
+    def start(self, rows: Rows, row: int, source: Ids) -> None:
+        """Encode `source` [S] into the state of `row`, which must have been reset."""
+        assert self._start is not None, "this model has no start graph"
+        tokens, lengths = np.ascontiguousarray(source[None]), np.array([len(source)], np.int64)
+        binding = self._start.io_binding()
+        _bind_input(binding, "source", tokens)
+        _bind_input(binding, "lengths", lengths)
+        for output in self._start.get_outputs():
+            buffer = rows.buffers[output.name]
+            shape = [1, *buffer.spec.shape]
+            address = buffer.address(rows.side, row)
+            binding.bind_output(output.name, self.placement.device, 0, np.dtype(buffer.spec.dtype), shape, address)
+        self._start.run_with_iobinding(binding)
+        rows.settle(row, 1)
+
+    def step(self, rows: Rows, first: int, tokens: Ids, lengths: Ids, indices: Ids | None = None) -> StepOutput:
+        """Run rows [first, first + B) over `tokens` [B, T] of which `lengths` [B] are real, and advance their state.
+
+        indices: flat positions in the [B, T] grid whose logits are wanted; default: the last real one of every row.
+        The arrays returned for a decode step (first == 0, T == 1) are overwritten by the next.
+        """
+        count, time = tokens.shape
+        if indices is None:
+            indices = np.arange(count, dtype=np.int64) * time + lengths - 1
+        if first == 0 and time == 1 and len(indices) == count:
+            call = self._decode_call(rows, count)
+        else:
+            call = self._bind(rows, first, (count, time), len(indices))
+        call.tokens[:] = tokens
+        call.lengths[:] = lengths
+        call.indices[:] = indices
+        self._step.run_with_iobinding(call.binding)
+        rows.commit(first, count)
+        return call.output
+
+    def _decode_call(self, rows: Rows, count: int) -> _Call:
+        calls = self._decode_calls[rows]
+        key = (rows.side, count)
+        if key not in calls:
+            calls[key] = self._bind(rows, 0, (count, 1), count)
+        return calls[key]
+
+    def _bind(self, rows: Rows, first: int, grid: tuple[int, int], wanted: int) -> _Call:
+        count, width = grid[0], self.manifest.top_k
+        output = StepOutput(
+            np.empty((wanted, self.manifest.vocabulary_size), np.float32),
+            np.empty((wanted, width), np.float32),
+            np.empty((wanted, width), np.int64),
+        )
+        tokens, lengths, indices = np.empty(grid, np.int64), np.empty(count, np.int64), np.empty(wanted, np.int64)
+        binding = self._step.io_binding()
+        for name, array in (("tokens", tokens), ("lengths", lengths), ("logits_indices", indices)):
+            _bind_input(binding, name, array)
+        for name in ("logits", "top_values", "top_indices"):
+            array = getattr(output, name)
+            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        device = self.placement.device
+        for name, buffer in rows.buffers.items():
+            place = (device, 0, np.dtype(buffer.spec.dtype), [count, *buffer.spec.shape])
+            binding.bind_input(name, *place, buffer.address(rows.side, first))
+            if buffer.spec.kind != "static":
+                binding.bind_output(f"{name}_next", *place, buffer.address(1 - rows.side, first))
+        return _Call(binding, tokens, lengths, indices, output)
+
+
+def _open(
+    bundle: Bundle, name: str, options: onnxruntime.SessionOptions, device: Device
+) -> onnxruntime.InferenceSession:
+    path = bundle.path / name
+    try:
+        return open_session(str(path), options, device)
+    except RuntimeError as error:  # every error of ONNX Runtime's is one
+        raise BundleError(f"{path}: ONNX Runtime does not load it: {str(error).splitlines()[0]}") from None
+
+
+def _bind_input(binding: onnxruntime.IOBinding, name: str, array: Ids) -> None:
+    # Bound by address: the array is not copied, and the caller keeps it alive.
+    binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
