@@ -1,0 +1,54 @@
+// A complete client in Node, made from the .proto file alone: streams text, tells errors, survives its server.
+//
+//     npm install
+//     node client.js localhost:50051 gru "class Queue:"
+import { fileURLToPath } from "node:url";
+import { setTimeout as sleep } from "node:timers/promises";
+import grpc from "@grpc/grpc-js";
+import loader from "@grpc/proto-loader";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const definition = loader.loadSync("protos/seqstream/v1/generation.proto", {
+  includeDirs: [root], keepCase: true, longs: String, enums: String, oneofs: true, defaults: true,
+});
+const { GenerationService } = grpc.loadPackageDefinition(definition).seqstream.v1;
+
+const [address = "localhost:50051", model = "gru", text = "The ", most = "100"] = process.argv.slice(2);
+const service = new GenerationService(address, grpc.credentials.createInsecure());
+const request = {
+  model, text, sampling: { temperature: 0.8 }, stop: { max_new_tokens: Number(most) }, resume_token_ids: [],
+};
+let attempts = 0;
+let hasTail = false; // whether the text behind the last token has come
+
+// Prints what an event brings, and keeps what another server would need to go on from here.
+function take({ started, delta, finished }) {
+  if (started) Object.assign(request, { model: started.model, seed: started.seed });
+  if (delta && !(hasTail && delta.token_ids.length === 0)) {
+    process.stdout.write(delta.text);
+    request.resume_token_ids.push(...delta.token_ids);
+    hasTail = delta.token_ids.length === 0;
+    attempts = 0;
+  }
+  if (finished) console.error(`\n${finished.usage.generated_tokens} tokens, ${finished.reason}, seed ${request.seed}`);
+}
+
+for (;;) {
+  const call = service.Generate(request, { deadline: Date.now() + 60_000 });
+  const cancel = () => call.cancel();
+  process.once("SIGINT", cancel);
+  try {
+    for await (const event of call) take(event);
+    break;
+  } catch (error) {
+    if (error.code !== grpc.status.UNAVAILABLE || ++attempts > 5) {
+      console.error(`${grpc.status[error.code]}: ${error.details}`);
+      process.exitCode = 1;
+      break;
+    }
+    await sleep(100 * 2 ** attempts);
+  } finally {
+    process.off("SIGINT", cancel);
+  }
+}
+service.close();

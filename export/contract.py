@@ -1,0 +1,109 @@
+"""The contract of a bundle: every check of the parity gate, its tolerance and the cases it tries.
+
+This table is what `docs/bundle.md` promises. A tolerance of 0 means to the bit: what a row computes may depend on
+nothing but its own tokens, however a server cuts and mixes them. Between PyTorch and ONNX Runtime, and between the
+kernels for one token and for many, sums are taken in another order and float32 differs in its last places.
+"""
+
+from __future__ import annotations
+
+from export.check import Case, Check
+from export.checks import (
+    same_as_torch,
+    same_decode_in_crowd,
+    same_in_pieces,
+    same_prompt_in_crowd,
+    same_token_by_token,
+    same_where_asked,
+    same_with_padding,
+)
+from export.greedy import same_greedy_tokens
+from export.sequences import Maker
+from export.state_checks import ROWS, copies_are_equal, only_own_state
+
+# Rows of the largest crowd: one more than the server's default, so that every smaller number of rows is met as well.
+CROWD = 33
+GREEDY_TOKENS = 200
+
+_PIECES = ((16,), (2, 3), (1, 7, 32, 16, 40), (1,))
+_PADDING = (1, 6)
+
+
+def contract() -> tuple[Check, ...]:
+    """Return the checks in the order in which they run: first what most often goes wrong."""
+    return (
+        Check("torch", 1e-4, _grid, same_as_torch),
+        Check("padding", 0.0, _padded, same_with_padding),
+        Check("pieces", 0.0, _pieces, same_in_pieces),
+        Check("token by token", 1e-4, _long, same_token_by_token),
+        Check("prompt in a crowd", 0.0, _crowds, same_prompt_in_crowd),
+        Check("decode in a crowd", 0.0, _decoding, same_decode_in_crowd),
+        Check("logits where asked", 0.0, _grid, same_where_asked),
+        Check("own state only", 0.0, _steps, only_own_state),
+        Check("copied rows", 0.0, _copies, copies_are_equal),
+        Check("greedy", 1e-5, greedy_cases, same_greedy_tokens),
+    )
+
+
+def greedy_cases(maker: Maker) -> list[Case]:
+    """Return prompts whose continuations are at least GREEDY_TOKENS together; `numbers` holds how many for each."""
+    prompt = min(4, maker.limit // 2)
+    steps = min(50, maker.limit - prompt)
+    rows = -(-GREEDY_TOKENS // steps)
+    return [Case(maker.of_lengths([prompt] * rows), (steps,), f"+ {steps}")]
+
+
+def rows_needed(maker: Maker) -> int:
+    """Return how many rows the largest case has, with room for one that starts at row 2."""
+    return max(CROWD, *(len(case.sequences) for case in greedy_cases(maker)), ROWS) + 2
+
+
+def _grid(maker: Maker) -> list[Case]:
+    return [Case(sequences) for sequences in maker.grid()]
+
+
+def _padded(maker: Maker) -> list[Case]:
+    # A prompt is never padded beyond the context: no row of its call is longer.
+    return [
+        Case(sequences, (padding,), f"padded by {padding}")
+        for sequences in maker.grid()
+        for padding in _PADDING
+        if sequences.longest + padding <= maker.limit
+    ]
+
+
+def _pieces(maker: Maker) -> list[Case]:
+    return [
+        Case(maker.ragged(3, length), sizes, f"in {'+'.join(map(str, sizes))}")
+        for length in maker.lengths
+        for sizes in _PIECES
+        if length > sizes[0]
+    ]
+
+
+def _long(maker: Maker) -> list[Case]:
+    return [Case(maker.ragged(3, length)) for length in maker.lengths if length > 1]
+
+
+def _crowds(maker: Maker) -> list[Case]:
+    crowd = Case(maker.ragged(CROWD, min(33, maker.longest)), (0,))
+    grid = [Case(sequences, (2,), "from row 2") for sequences in maker.grid() if len(sequences) > 1]
+    return [*grid, Case(maker.one_of_each(), (1,), "one of each length"), crowd]
+
+
+def _decoding(maker: Maker) -> list[Case]:
+    prompts = [min(1 + row * 5 % 7, maker.limit // 2) for row in range(CROWD)]
+    lengths = [min(prompt + CROWD - row, maker.limit) for row, prompt in enumerate(prompts)]
+    return [Case(maker.of_lengths(lengths), tuple(prompts), "one row less at every step")]
+
+
+def _steps(maker: Maker) -> list[Case]:
+    sizes = (2, 1)
+    room = maker.limit - sum(sizes)
+    lengths = [min(room, length) + sum(sizes) for length in (7, 3, 1, 5, 2)]
+    return [Case(maker.of_lengths(lengths), sizes, "steps of 2 and 1")] if room > 0 else []
+
+
+def _copies(maker: Maker) -> list[Case]:
+    prompt, steps = min(5, maker.limit // 2), min(4, maker.limit // 2)
+    return [Case(maker.of_lengths([prompt + steps, prompt]), (prompt,), f"+ {steps} after the copy")]

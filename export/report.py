@@ -1,0 +1,36 @@
+"""The parity report on screen: one line for each check, how far off it was and how far it may be."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from bundle.folder import Bundle
+from bundle.manifest import ParityCheck
+
+
+def show(bundle: Bundle, console: Console) -> None:
+    """Print the parity report of `bundle`, its files, and where it lies (last, and alone on its line)."""
+    manifest = bundle.manifest
+    table = Table(title=f"{bundle.reference}: {manifest.family}, {manifest.training.parameters:,} parameters")
+    table.add_column("check")
+    table.add_column("largest error", justify="right")
+    table.add_column("tolerance", justify="right")
+    table.add_column("shapes (batch x length)")
+    for check in manifest.parity.checks:
+        table.add_row(check.name, _number(check.largest_error), _number(check.tolerance), _shapes(check))
+    console.print(table)
+    compared = manifest.parity.greedy_tokens_compared
+    console.print(f"{compared} greedy tokens compared; 0 means that every bit is the same")
+    sizes = ", ".join(f"{name} {entry.bytes:,} bytes" for name, entry in manifest.files.items())
+    console.print(f"opset {manifest.opset}; {sizes}")
+    console.print(str(bundle.path), soft_wrap=True)
+
+
+def _number(value: float) -> str:
+    return "0" if value == 0 else f"{value:.0e}"
+
+
+def _shapes(check: ParityCheck) -> str:
+    shapes = check.shapes
+    return ", ".join(shapes) if len(shapes) <= 2 else f"{len(shapes)}: {shapes[0]} … {shapes[-1]}"

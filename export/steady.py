@@ -1,0 +1,68 @@
+"""Operators rewritten so that the bits of a row depend on the row alone, not on the company or the call it comes in.
+
+Measured on ONNX Runtime 1.31 (CPU); each rewrite computes the same function. Works on operators, wherever they occur:
+it knows nothing about models. Whether the bits then hold is measured by the parity gate, not assumed here.
+
+- `GroupQueryAttention` cuts the queries of a call into blocks of twice the head width; a block of one query (a call of
+  17 tokens at head width 8) goes through a matrix-vector kernel that sums in another order. A sink of exp(-1e30) = 0 in
+  the softmax changes no value and takes the operator to the path without blocks.
+- `Log` computes eight values at a time and the rest of a thread's share one by one, by another formula. `ReduceLogSum`
+  over one value computes all of them in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+from onnx import GraphProto, NodeProto, TensorProto, helper
+
+Rewrite = Callable[[GraphProto, NodeProto], list[NodeProto]]
+
+_NO_SINK = -1e30
+_SINK_INPUT = 11
+_LAST_AXIS = "last_axis"
+
+
+def steady(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Rewrite the operators of `model` in place."""
+    rewrites: dict[tuple[str, str], Rewrite] = {
+        ("com.microsoft", "GroupQueryAttention"): _without_blocks,
+        ("", "Log"): _one_by_one,
+    }
+    graph = model.graph
+    nodes = []
+    for node in graph.node:
+        rewrite = rewrites.get((node.domain, node.op_type))
+        nodes += [node] if rewrite is None else rewrite(graph, node)
+    copies = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+    return model
+
+
+def _without_blocks(graph: GraphProto, node: NodeProto) -> list[NodeProto]:
+    inputs = [*node.input, *[""] * (_SINK_INPUT + 1 - len(node.input))]
+    if not inputs[_SINK_INPUT]:
+        heads = next(attribute.i for attribute in node.attribute if attribute.name == "num_heads")
+        inputs[_SINK_INPUT] = _constant(graph, f"no_sink_{heads}", TensorProto.FLOAT, [_NO_SINK] * heads)
+    del node.input[:]
+    node.input.extend(inputs)
+    return [node]
+
+
+def _one_by_one(graph: GraphProto, node: NodeProto) -> list[NodeProto]:
+    (values,), (logarithms,) = node.input, node.output
+    apart = f"{logarithms}_apart"
+    axis = _constant(graph, _LAST_AXIS, TensorProto.INT64, [-1])
+    return [
+        helper.make_node("Unsqueeze", [values, axis], [apart], name=f"{node.name}_apart"),
+        helper.make_node("ReduceLogSum", [apart, axis], [logarithms], name=node.name, keepdims=0),
+    ]
+
+
+def _constant(graph: GraphProto, name: str, kind: int, values: list[float] | list[int]) -> str:
+    """Add a constant vector unless it is there; return its name."""
+    if all(tensor.name != name for tensor in graph.initializer):
+        graph.initializer.append(helper.make_tensor(name, kind, [len(values)], values))
+    return name

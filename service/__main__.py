@@ -1,0 +1,89 @@
+"""`python -m service`: loads the models of a folder and serves them until it is told to stop.
+
+Exit codes: 0 after SIGTERM or SIGINT, 1 when a model failed, 2 when the server could not start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+from bundle.device import DeviceError
+from bundle.folder import BundleError
+from service.engine import EngineSettings
+from service.models import Models, ServedModel, load_models
+from service.settings import Settings, SettingsError, read_settings
+from service.wire.server import PortError, Server
+
+# What is left of calls to other models when one has failed.
+_FAILED_SECONDS = 1.0
+
+_log = logging.getLogger("service")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve. Returns the exit code."""
+    try:
+        settings = read_settings(sys.argv[1:] if arguments is None else arguments)
+        logging.basicConfig(
+            level=settings.log_level.upper(),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+            stream=sys.stderr,
+        )
+        engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens)
+        models = load_models(settings.models, settings.device, settings.threads, engine)
+        return _run(models, settings)
+    except (SettingsError, BundleError, DeviceError, PortError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(models: Models, settings: Settings) -> int:
+    try:
+        import uvloop
+    except ModuleNotFoundError:  # there is none for Windows
+        return asyncio.run(serve(models, settings))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(models, settings))
+
+
+async def serve(models: Models, settings: Settings) -> int:
+    """Serve `models` until a signal comes or one of them fails. Returns the exit code. Raises PortError."""
+    signals: asyncio.Queue[int] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
+    server = Server(models, settings.max_new_tokens_limit)
+    port = await server.start(settings.host, settings.port)
+    for model in models:
+        print(_describe(model), flush=True)
+    print(f"listening on {settings.host}:{port}", flush=True)
+    told, failed = asyncio.create_task(signals.get()), asyncio.create_task(server.failed())
+    await asyncio.wait((told, failed), return_when=asyncio.FIRST_COMPLETED)
+    if failed.done():
+        _log.error("a model failed: the server ends")
+    else:
+        _log.info("draining: running calls have %g s", settings.drain_seconds)
+    draining = asyncio.create_task(server.drain(_FAILED_SECONDS if failed.done() else settings.drain_seconds))
+    told_again = asyncio.create_task(signals.get())
+    await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
+    if not draining.done():
+        server.end_calls()
+    await draining
+    await server.stop()
+    return 1 if failed.done() else 0
+
+
+def _describe(model: ServedModel) -> str:
+    manifest = model.manifest
+    context = "any length" if manifest.context_limit is None else f"context {manifest.context_limit}"
+    source = "" if manifest.source_limit is None else f", source {manifest.source_limit}"
+    return (
+        f"{model.reference}: {manifest.family}, vocabulary {manifest.vocabulary_size}, {context}{source}, "
+        f"on {model.placement.device}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""The continuous batch: plan what is computed next, let the model step, commit what came of it.
+
+In every iteration one step consumes prompts (those of newcomers together, or a chunk of a long one) and one step draws
+the next token of every running sample; requests join and leave between steps. Rows [0, used) run; row `used` holds the
+prompt that is consumed in part, if there is one. Knows nothing about threads, event loops, text or gRPC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.runner import Runner, StepOutput
+from service.delivery import Delivery, TokenBatch
+from service.ids import IdTable
+from service.prompts import PromptCall, prompt_call
+from service.request import FinishReason
+from service.sampling import Sampler
+from service.scheduler import Piece, Scheduler
+from service.scores import score, take
+from service.sequence import Sequence
+from service.slots import Slots
+from service.stream import Cancellation
+
+Ids = NDArray[np.int64]
+
+
+class Batch:
+    """All requests of one model. Driven by one thread; `running` and `departed` may be read by any."""
+
+    def __init__(self, runner: Runner, rows: int, chunk_tokens: int, clock: Callable[[], float]) -> None:
+        manifest = runner.manifest
+        self._runner = runner
+        self._clock = clock
+        self._rows = runner.allocate(rows)
+        self._context_limit = manifest.context_limit
+        stops = IdTable(rows)
+        sampler = Sampler(rows, manifest.vocabulary_size, manifest.top_k, stops)
+        self._sampler = sampler
+        self._slots = Slots(self._rows, sampler, stops)
+        self._scheduler = Scheduler(manifest.calls.chunk, chunk_tokens)
+        self._ones = np.ones(rows, np.int64)
+        self._prefilling = 0  # rows of the samples whose prompts are consumed just now or in part
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to compute."""
+        return self._scheduler.idle and not self._slots.used
+
+    @property
+    def running(self) -> int:
+        """Rows in use."""
+        return self._slots.used + self._prefilling
+
+    @property
+    def departed(self) -> int:
+        """How many requests have left the queue, one way or another."""
+        return self._scheduler.departed
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Bytes of state of one row."""
+        return self._rows.bytes_per_row
+
+    def add(self, sequence: Sequence) -> None:
+        """Let a request wait for its turn."""
+        self._scheduler.add(sequence)
+
+    def cancel(self, cancellation: Cancellation) -> None:
+        """Forget a request, or one sample of it, wherever it is. Unknown ones have ended: nothing to do."""
+        stream, sample = cancellation.stream, cancellation.sample
+        outlets = tuple(outlet for outlet in stream.outlets if sample in (None, outlet.sample))
+        self._scheduler.withdraw(stream, outlets)
+        self._prefilling = self._scheduler.reserved
+        rows = [row for row, outlet in enumerate(self._slots.outlets) if outlet in outlets]
+        if rows:
+            self._leave(np.array(rows, np.int64))
+
+    def iterate(self) -> Delivery:
+        """Run at most one step over prompts and one over running samples, and return what came of them."""
+        delivery = Delivery()
+        now = self._clock()
+        for sequence in self._scheduler.expire(now):
+            _finish_all(sequence, FinishReason.DEADLINE, now, delivery)
+        self._prefilling = self._scheduler.reserved
+        if pieces := self._scheduler.plan(self._rows.capacity - self._slots.used):
+            self._prefilling = sum(len(piece.sequence.live) for piece in pieces)
+            call = prompt_call(pieces)
+            output = self._step_prompts(pieces, call, now)
+            self._prefilling = self._scheduler.reserved
+            self._commit_prompts(pieces, call, output, delivery)
+        if used := self._slots.used:
+            output = self._runner.step(self._rows, 0, self._slots.tokens[:used], self._ones[:used])
+            self._commit_tokens(0, output, delivery)
+        return delivery
+
+    def _step_prompts(self, pieces: list[Piece], call: PromptCall, now: float) -> StepOutput:
+        first = self._slots.used
+        fresh = [row for row, piece in enumerate(pieces, first) if piece.start == 0]
+        if fresh:
+            self._rows.reset(fresh[0], len(fresh))
+        for row, piece in enumerate(pieces, first):
+            if piece.start == 0:
+                piece.sequence.started = now
+                if (source := piece.sequence.request.source) is not None:
+                    self._runner.start(self._rows, row, np.array(source, np.int64))
+        return self._runner.step(self._rows, first, call.tokens, call.lengths, call.indices)
+
+    def _commit_prompts(self, pieces: list[Piece], call: PromptCall, output: StepOutput, delivery: Delivery) -> None:
+        for piece in pieces:
+            piece.sequence.consumed += piece.length
+        for piece, scores in call.scores(pieces, output):
+            piece.sequence.scores.append(scores)
+        if pieces[-1].completes:
+            first = self._slots.used
+            sources = self._seat([piece.sequence for piece in pieces], delivery)
+            if sources:
+                self._commit_tokens(first, take(output, call.last[sources]), delivery)
+
+    def _seat(self, sequences: list[Sequence], delivery: Delivery) -> list[int]:
+        """Let the samples of `sequences`, whose prompts lie in the rows behind those that run, run themselves.
+
+        The state of a prompt is copied for every sample but the first. Returns, for every new running row, which of
+        `sequences` it belongs to.
+        """
+        now = self._clock()
+        first = self._slots.used
+        seated: list[int] = []
+        for index, sequence in enumerate(sequences):
+            sequence.first_token = now
+            delivery.prompts.append(sequence)
+            if self._room(sequence) > 0:
+                self._copy_prompt(sequence, first + index, first + len(seated))
+                seated.append(index)
+            else:
+                wanted = sequence.request.stop.max_new_tokens > 0
+                reason = FinishReason.CONTEXT_FULL if wanted else FinishReason.MAX_TOKENS
+                _finish_all(sequence, reason, now, delivery)
+        for index in seated:
+            self._slots.join(sequences[index], sequences[index].live[0], self._room(sequences[index]))
+        sources = list(seated)
+        for row, index in enumerate(seated, first):
+            for outlet in sequences[index].live[1:]:
+                self._copy_prompt(sequences[index], row, self._slots.used)
+                self._slots.join(sequences[index], outlet, self._room(sequences[index]))
+                sources.append(index)
+        self._slots.settle()
+        return sources
+
+    def _commit_tokens(self, first: int, output: StepOutput, delivery: Delivery) -> None:
+        """Append a token to the samples of rows [first, used), whose step gave `output`; free the rows that end."""
+        slots = self._slots
+        tokens = self._sampler.choose(output, first, slots.generated[first : slots.used])
+        tokens = slots.replayed(first, tokens)
+        self._sampler.record(first, tokens)
+        scored, scores = slots.scored[slots.scored >= first] - first, None
+        if scored.size:
+            scores = score(take(output, scored), tokens[scored], slots.alternatives)
+        delivery.tokens.append(TokenBatch(slots.outlets[first:], tokens.tolist(), scored.tolist(), scores))
+        now = self._clock()
+        ended = slots.append(first, tokens, now)
+        if ended.any():
+            self._retire(first + np.flatnonzero(ended), now, delivery)
+
+    def _retire(self, rows: Ids, now: float, delivery: Delivery) -> None:
+        slots = self._slots
+        for row in rows.tolist():
+            reason = slots.reason(row)
+            match = int(slots.tokens[row, 0]) if reason is FinishReason.STOP_TOKEN else None
+            finish = slots.sequences[row].finish(reason, int(slots.generated[row]), now, match)
+            delivery.finishes.append((slots.outlets[row], finish))
+        self._leave(rows)
+
+    def _leave(self, rows: Ids) -> None:
+        before = self._slots.used
+        self._slots.leave(rows)
+        self._slots.settle()
+        if (prefilling := self._scheduler.prefilling) is not None:
+            self._copy_prompt(prefilling, before, self._slots.used)
+
+    def _copy_prompt(self, sequence: Sequence, source: int, target: int) -> None:
+        if source != target:
+            self._rows.copy(source, target, sequence.consumed)
+
+    def _room(self, sequence: Sequence) -> int:
+        """Return how many tokens a sample may have."""
+        request = sequence.request
+        if self._context_limit is None:
+            return request.stop.max_new_tokens
+        return min(request.stop.max_new_tokens, self._context_limit - len(request.prompt))
+
+
+def _finish_all(sequence: Sequence, reason: FinishReason, now: float, delivery: Delivery) -> None:
+    delivery.finishes += [(outlet, sequence.finish(reason, 0, now)) for outlet in sequence.live]

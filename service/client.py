@@ -1,0 +1,141 @@
+"""The client: generations as async iterators that outlive their server, and calls for the rest.
+
+    async with Client("localhost:50051") as client:
+        async for delta in client.generate("gru", "class Queue:", temperature=0.8):
+            print(delta.text, end="")
+
+A generation whose server goes away is continued on another, or on the same one come back, at the token where it broke:
+no token and no text is lost, repeated or different. Errors are those of service/failures.py:
+
+    ClientError
+      InvalidArgument, NotFound, FailedPrecondition, Overloaded, Unavailable, DeadlineExceeded, Internal
+
+`python -m service.client` is the command line, service/terminal.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Literal, Self, TypeVar, Unpack
+
+import grpc
+from google.protobuf.message import Message
+
+from protos.seqstream.v1 import generation_pb2 as pb
+from protos.seqstream.v1 import model_pb2
+from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
+from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
+from service.answers import Model, Score, TextToken
+from service.retry import Attempts, Retry
+from service.wire import answers
+from service.wire.continued import Generation
+from service.wire.failures import failure
+from service.wire.options import Options, generate_request, set_prompt
+
+_Response = TypeVar("_Response")
+
+_VOCABULARIES = {None: pb.VOCABULARY_UNSPECIFIED, "source": pb.VOCABULARY_SOURCE, "target": pb.VOCABULARY_TARGET}
+# Several servers behind one name share the calls, and those whose health says that they drain get none.
+_SERVICE_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+_OPTIONS = (
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    # A server that is gone without a word is noticed within half a minute.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+)
+
+
+class Client:
+    """A connection to one server, or to several: "host:port", or any target of gRPC's ("ipv4:1.2.3.4:1,1.2.3.5:1")."""
+
+    def __init__(self, address: str = "localhost:50051", retry: Retry | None = None) -> None:
+        """Remember the address; `async with` connects."""
+        self._address = address
+        self._retry = Retry() if retry is None else retry
+
+    async def __aenter__(self) -> Self:
+        self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        self._generation = GenerationServiceStub(self._channel)
+        self._model = ModelServiceStub(self._channel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._channel.close(None)
+
+    def generate(
+        self, model: str, prompt: str | Sequence[int], *, timeout: float | None = None, **options: Unpack[Options]
+    ) -> Generation:
+        """Generate from a prompt, text or token ids, by "name" (its newest version) or "name@version".
+
+        timeout: seconds, over all attempts; what is there shortly before is delivered, with the reason "DEADLINE".
+        options: fields of the request (service/wire/options.py).
+
+        Raises:
+            TypeError, ValueError: an option does not exist, or its value does not fit into the request.
+        """
+        request = generate_request(model, prompt, **options)
+        return Generation(self._generation.Generate, request, Attempts(self._retry, timeout))
+
+    async def score(
+        self,
+        model: str,
+        prompt: str | Sequence[int],
+        continuation: str | Sequence[int],
+        top_logprobs: int = 0,
+    ) -> Score:
+        """Return the log-probability of every token of a continuation, with as many alternatives."""
+        request = pb.ScoreRequest(model=model, top_logprobs=top_logprobs)
+        set_prompt(request, prompt)
+        if isinstance(continuation, str):
+            request.continuation_text = continuation
+        else:
+            request.continuation_token_ids.ids.extend(continuation)
+        return answers.score(await self._ask(self._generation.Score, request))
+
+    async def tokenize(
+        self, model: str, text: str, vocabulary: Literal["source", "target"] | None = None
+    ) -> list[TextToken]:
+        """Return the tokens of a text, by default in the vocabulary of prompts."""
+        request = pb.TokenizeRequest(model=model, text=text, vocabulary=_VOCABULARIES[vocabulary])
+        return answers.text_tokens(await self._ask(self._generation.Tokenize, request))
+
+    async def detokenize(
+        self, model: str, token_ids: Sequence[int], vocabulary: Literal["source", "target"] | None = None
+    ) -> str:
+        """Return the text of tokens, by default of those that the model writes."""
+        request = pb.DetokenizeRequest(model=model, token_ids=token_ids, vocabulary=_VOCABULARIES[vocabulary])
+        response: pb.DetokenizeResponse = await self._ask(self._generation.Detokenize, request)
+        return response.text
+
+    async def models(self) -> list[Model]:
+        """Return every version of every model."""
+        response: model_pb2.ListModelsResponse = await self._ask(self._model.ListModels, model_pb2.ListModelsRequest())
+        return [answers.model(model) for model in response.models]
+
+    async def model(self, name: str) -> Model:
+        """Return one model, by "name" or "name@version"."""
+        response = await self._ask(self._model.GetModel, model_pb2.GetModelRequest(model=name))
+        return answers.model(response.model)
+
+    async def _ask(self, method: Callable[..., Awaitable[_Response]], request: Message) -> _Response:
+        attempts = Attempts(self._retry, None)
+        while True:
+            try:
+                return await method(request)
+            except grpc.aio.AioRpcError as error:
+                await attempts.fail(failure(error))
+
+
+if __name__ == "__main__":
+    import sys
+
+    from service.terminal import main
+
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""The engine of one model: a thread that runs the batch, and the event loop's way to it and back.
+
+The loop puts requests and cancellations into an inbox; after every iteration the thread wakes the loop once with all
+that is new. If a step raises, everything that runs or waits fails and nothing runs any more. Knows token ids, no text
+and no gRPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakSet
+
+from bundle.runner import Runner
+from service.batch import Batch
+from service.delivery import Delivery
+from service.errors import EngineError, EngineFailed, EngineStopped, QueueFull
+from service.inbox import Inbox
+from service.pace import Pace
+from service.penalties import stop_ids
+from service.request import GenerationRequest
+from service.sequence import Sequence
+from service.stream import Cancellation, Stream
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """rows: samples that run at once.    queue_limit: requests that may wait for free rows.
+    chunk_tokens: most prompt tokens consumed in one step, 3 or more.
+    """
+
+    rows: int = 32
+    queue_limit: int = 256
+    chunk_tokens: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an engine is: rows there are, rows in use, requests that wait, requests that may."""
+
+    rows: int
+    running: int
+    waiting: int
+    queue_limit: int
+    state_bytes_per_row: int
+
+
+class Engine:
+    """Runs requests on one model. Every method is for the event loop that called `start`.
+
+    failed: set once a step has raised; `failure` is then what it raised.
+    """
+
+    def __init__(self, runner: Runner, settings: EngineSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        """Allocate the rows. `clock` gives the seconds in which requests' deadlines are."""
+        self._settings = settings
+        self._manifest = runner.manifest
+        self._clock = clock
+        self._batch = Batch(runner, settings.rows, settings.chunk_tokens, clock)
+        self._inbox: Inbox[Sequence | Cancellation] = Inbox()
+        self._pace = Pace()
+        self._streams: WeakSet[Stream] = WeakSet()
+        self._submitted = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._ended = asyncio.Event()
+        self.failed = asyncio.Event()
+        self.failure: Exception | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._loop = asyncio.get_running_loop()
+        name = f"engine of {self._manifest.name}@{self._manifest.version}"
+        self._thread = threading.Thread(target=self._run, args=(self._loop,), name=name, daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End the thread after the step that it is in. Streams that are not done fail with EngineStopped."""
+        self._inbox.close()
+        if self._thread is not None:
+            await self._ended.wait()
+            self._thread.join()
+
+    def submit(self, request: GenerationRequest) -> Stream:
+        """Let `request` run as soon as rows are free for all of its samples, after those that came before.
+
+        Raises:
+            QueueFull: as many requests wait as may.
+            EngineStopped: the engine was stopped or has failed.
+        """
+        if self._inbox.closed or self._thread is None:
+            raise EngineStopped("the engine does not run")
+        self._check(request)
+        load = self.load()
+        if load.waiting >= load.queue_limit + max(0, load.rows - load.running):
+            seconds = self._pace.seconds_for(load.waiting, self._clock())
+            raise QueueFull(seconds, load.waiting, load.queue_limit)
+        stream = Stream(request, self._inbox, self._clock)
+        self._streams.add(stream)
+        self._submitted += 1
+        self._inbox.put(Sequence(stream, self._clock()))
+        return stream
+
+    def load(self) -> Load:
+        """How busy the engine is."""
+        # Each of the counters has one thread that writes it.
+        waiting = self._submitted - self._batch.departed
+        settings = self._settings
+        return Load(settings.rows, self._batch.running, waiting, settings.queue_limit, self._batch.bytes_per_row)
+
+    def _check(self, request: GenerationRequest) -> None:
+        """Assert what the border has to have checked."""
+        manifest, stop, sampling = self._manifest, request.stop, request.sampling
+        assert 1 <= request.samples <= self._settings.rows, "all samples of a request run at once"
+        assert request.prompt, "a prompt has at least one token"
+        assert manifest.context_limit is None or len(request.prompt) <= manifest.context_limit
+        assert (request.source is not None) == manifest.has_start, "a source belongs to a start graph"
+        assert not request.resume or request.samples == 1, "only a single sample is resumed"
+        assert request.scored_from is None or request.scored_from >= 1, "nothing predicts the first token"
+        never = {*sampling.banned, *(stop_ids(request) if stop.min_new_tokens else ())}
+        assert len(never) < manifest.vocabulary_size, "some token has to be left"
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        failure = None
+        try:
+            while not self._inbox.closed:
+                self._iterate(loop)
+        except Exception as error:
+            logger.exception("a step failed: the engine ends")
+            failure = error
+            self._inbox.close()
+        with contextlib.suppress(RuntimeError):  # a closed loop has nobody left to tell
+            loop.call_soon_threadsafe(self._end, failure)
+
+    def _iterate(self, loop: asyncio.AbstractEventLoop) -> None:
+        for message in self._inbox.take():
+            if isinstance(message, Cancellation):
+                self._batch.cancel(message)
+            else:
+                self._batch.add(message)
+        if self._batch.idle:
+            self._inbox.wait()
+        elif delivery := self._batch.iterate():
+            loop.call_soon_threadsafe(self._deliver, delivery)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        now = self._clock()
+        for _ in delivery.finishes:
+            self._pace.record(now)
+        delivery.hand_out()
+
+    def _end(self, failure: Exception | None) -> None:
+        for stream in self._streams:
+            error: EngineError = EngineStopped("the engine was stopped")
+            if failure is not None:
+                error = EngineFailed(stream.request.request_id)
+                error.__cause__ = failure
+            stream.fail(error)
+        self.failure = failure
+        self._ended.set()
+        if failure is not None:
+            self.failed.set()

@@ -1,0 +1,207 @@
+"""The next token of every row at once, each as if it were alone.
+
+Rows are grouped by how their token is found; groups are made when rows change, not for every token. Wherever the few
+largest logits that the graph gives settle the outcome, they are all that is looked at. Which way a row goes depends on
+its own parameters and logits, never on the rows beside it. Knows nothing about requests' streams or states.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.runner import StepOutput
+from service.candidates import largest
+from service.filters import Column, Filters, cumulative_sums, draw
+from service.ids import IdTable
+from service.penalties import Penalties, changes_logits
+from service.philox import Numbers
+from service.request import GenerationRequest, SamplingParameters
+from service.scores import take
+
+Ids = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Logits = NDArray[np.float32]
+
+
+class Way(enum.IntEnum):
+    """How a row's token is found.
+
+    GREEDY: the largest logit, the lowest id where several are.    TOP: among the graph's k largest, by top_k.
+    NUCLEUS: among the k largest if they hold the probability top_p, else as SORTED.
+    PLAIN: among all, in the order of ids.                         SORTED: among all, likeliest first.
+    """
+
+    GREEDY = 0
+    TOP = 1
+    NUCLEUS = 2
+    PLAIN = 3
+    SORTED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows whose tokens are found the same way. picks: their places among the rows asked for; all if None."""
+
+    way: Way
+    changed: bool
+    rows: Ids
+    picks: Ids | None
+    scale: Column
+    filters: Filters
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    groups: list[_Group]
+    numbers: Numbers | None  # if any row draws
+    tracked: Ids  # rows whose tokens penalties keep account of
+
+
+class Sampler:
+    """Sampling parameters by row, and the tokens that follow from them and a step's output.
+
+    Random numbers are keyed by (seed, sample, position): one for each token that is drawn.
+    """
+
+    def __init__(self, capacity: int, vocabulary_size: int, top_k: int, stops: IdTable) -> None:
+        """`top_k` is the width of the graph's top_values; `stops` the tokens that end each row."""
+        self._width = min(top_k, vocabulary_size)
+        self._vocabulary_size = vocabulary_size
+        self._way = np.zeros(capacity, np.int8)
+        self._changed = np.zeros(capacity, np.bool_)
+        self._scale = np.ones(capacity, np.float32)
+        self._filters = np.zeros((4, capacity), np.float64)
+        self._seed = np.zeros(capacity, np.uint64)
+        self._sample = np.zeros(capacity, np.uint64)
+        self._columns = (self._way, self._changed, self._scale, self._seed, self._sample)
+        self._penalties = Penalties(capacity, vocabulary_size, stops)
+        self._made: dict[tuple[int, int], _Groups] = {}
+
+    def install(self, row: int, request: GenerationRequest, sample: int) -> None:
+        """Make `row` the start of sample number `sample` of `request`."""
+        sampling = request.sampling
+        self._way[row] = self._choose_way(sampling)
+        self._changed[row] = changes_logits(request)
+        # Capped, so that a logit's distance from the largest, times this, stays finite.
+        self._scale[row] = min(1 / sampling.temperature, 1e25) if sampling.temperature > 0 else 1
+        self._filters[:, row] = (
+            sampling.top_k or self._vocabulary_size,
+            sampling.top_p if sampling.top_p < 1 else np.inf,
+            sampling.min_p,
+            sampling.typical_p if sampling.typical_p < 1 else np.inf,
+        )
+        self._seed[row], self._sample[row] = request.seed, sample
+        self._penalties.install(row, request)
+        self._made.clear()
+
+    def move(self, source: int, target: int) -> None:
+        """Copy a row."""
+        for column in self._columns:
+            column[target] = column[source]
+        self._filters[:, target] = self._filters[:, source]
+        self._penalties.move(source, target)
+        self._made.clear()
+
+    def choose(self, output: StepOutput, first: int, positions: Ids) -> Ids:
+        """Return the tokens [n] at `positions` [n] of rows [first, first + n), whose step gave `output`."""
+        made = self._groups(first, first + len(positions))
+        numbers = np.zeros(len(positions)) if made.numbers is None else made.numbers.at(positions)
+        tokens = np.empty(len(positions), np.int64)
+        for group in made.groups:
+            if group.picks is None:
+                tokens[:] = self._find(group, output, positions, numbers)
+            else:
+                part = take(output, group.picks)
+                tokens[group.picks] = self._find(group, part, positions[group.picks], numbers[group.picks])
+        return tokens
+
+    def record(self, first: int, tokens: Ids) -> None:
+        """Note that tokens [n] follow in rows [first, first + n)."""
+        tracked = self._groups(first, first + len(tokens)).tracked
+        if tracked.size:
+            self._penalties.record(tracked, tokens[tracked - first])
+
+    def _choose_way(self, sampling: SamplingParameters) -> Way:
+        if sampling.temperature == 0:
+            return Way.GREEDY
+        if (sampling.top_k or self._vocabulary_size) <= self._width:
+            return Way.TOP
+        if sampling.top_k == 0 and sampling.top_p < 1:
+            return Way.NUCLEUS
+        if sampling.top_k == 0 and sampling.typical_p >= 1:
+            return Way.PLAIN
+        return Way.SORTED
+
+    def _groups(self, first: int, end: int) -> _Groups:
+        if (first, end) not in self._made:
+            groups = []
+            kinds = self._way[first:end] * 2 + self._changed[first:end]
+            for kind in np.unique(kinds).tolist():
+                picks = np.flatnonzero(kinds == kind)
+                groups.append(self._group(kind, first + picks, picks if len(picks) < end - first else None))
+            tracked = first + np.flatnonzero(self._penalties.tracked[first:end])
+            draws = self._way[first:end].any()  # GREEDY is 0
+            numbers = Numbers(self._seed[first:end], self._sample[first:end]) if draws else None
+            self._made[first, end] = _Groups(groups, numbers, tracked)
+        return self._made[first, end]
+
+    def _group(self, kind: int, rows: Ids, picks: Ids | None) -> _Group:
+        top_k, top_p, min_p, typical_p = self._filters[:, rows, None]
+        filters = Filters(
+            top_k if (top_k < self._vocabulary_size).any() else None,
+            top_p if np.isfinite(top_p).any() else None,
+            min_p if min_p.any() else None,
+            typical_p if np.isfinite(typical_p).any() else None,
+        )
+        return _Group(Way(kind // 2), bool(kind % 2), rows, picks, self._scale[rows, None], filters)
+
+    def _find(self, group: _Group, output: StepOutput, positions: Ids, numbers: Floats) -> Ids:
+        logits, values, ids = output.logits, output.top_values, output.top_indices
+        if group.changed:
+            logits = self._penalties.apply(logits, group.rows, positions)
+        if group.way is Way.GREEDY:
+            return logits.argmax(axis=1) if group.changed else ids[:, 0]
+        if group.way is Way.PLAIN:
+            return draw(group.filters.apply(_weights(logits, logits, group.scale)), numbers)
+        if group.way is Way.SORTED:
+            return _draw_sorted(logits, group.scale, group.filters, numbers)
+        if group.changed:
+            values, ids = largest(logits, self._width)
+        weights = _weights(values, values[:, :1], group.scale)
+        if group.way is Way.TOP:
+            return _pick(ids, draw(group.filters.apply(weights), numbers))
+        mass = _weights(logits, values[:, :1], group.scale).sum(axis=1, keepdims=True).astype(np.float64)
+        return _draw_nucleus(logits, (weights, ids), mass, group, numbers)
+
+
+def _weights(logits: Logits, within: Logits, scale: Column) -> Logits:
+    """Return exp(scale * (logits - the largest of `within`)): float32, the likeliest weighs 1."""
+    scaled = (logits - within.max(axis=1, keepdims=True)) * scale
+    weights: Logits = np.exp(scaled, out=scaled)
+    return weights
+
+
+def _pick(ids: Ids, columns: Ids) -> Ids:
+    found: Ids = ids[np.arange(len(columns)), columns]
+    return found
+
+
+def _draw_sorted(logits: Logits, scale: Column, filters: Filters, numbers: Floats) -> Ids:
+    values, ids = largest(logits, logits.shape[1])
+    return _pick(ids, draw(filters.apply(_weights(values, values[:, :1], scale)), numbers))
+
+
+def _draw_nucleus(logits: Logits, candidates: tuple[Logits, Ids], mass: Floats, group: _Group, numbers: Floats) -> Ids:
+    """Draw from the candidates (weights, ids) where they hold the nucleus of the whole `mass`, else from all."""
+    weights, ids = candidates
+    scale, filters = group.scale, group.filters
+    assert filters.top_p is not None, "this way is for rows with top_p"
+    tokens = _pick(ids, draw(filters.apply(weights, mass), numbers))
+    held = cumulative_sums(weights)[:, -1:]
+    if (short := np.flatnonzero(held < filters.top_p * mass)).size:
+        tokens[short] = _draw_sorted(logits[short], scale[short], filters.take(short), numbers[short])
+    return tokens

@@ -1,0 +1,87 @@
+"""Settings of the server: flags, then the environment (SEQSTREAM_...), then a TOML file, then the defaults.
+
+Nothing else of the server reads the command line or the environment.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    EnvSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as SourceError
+
+
+class SettingsError(ValueError):
+    """A setting is missing, unknown or outside of its limits. The message is one line that names it."""
+
+
+class Settings(BaseSettings):
+    """Serve every bundle of a folder over gRPC. A flag wins over SEQSTREAM_<FLAG>, and that over the TOML file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEQSTREAM_",
+        extra="forbid",
+        frozen=True,
+        cli_prog_name="python -m service",
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_exit_on_error=False,
+    )
+
+    models: Path = Field(description="folder of bundles, <name>/<version>/bundle.json")
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(50051, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="where models run; auto takes cuda if it works")
+    threads: int = Field(0, ge=0, le=1024, description="threads that compute inside one step; 0: one for every core")
+    rows: int = Field(32, ge=1, le=4096, description="sequences of one model that run at once")
+    queue_limit: int = Field(256, ge=1, le=100_000, description="requests to one model that may wait")
+    chunk_tokens: int = Field(256, ge=3, le=65536, description="most prompt tokens consumed between two decode steps")
+    max_new_tokens_limit: int = Field(4096, ge=1, le=1_000_000, description="most new tokens a request may ask for")
+    drain_seconds: float = Field(30.0, ge=0, le=86_400, description="time that streams have to end on SIGTERM")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages logged")
+    config: Path | None = Field(None, description="TOML file of settings")
+
+
+def read_settings(arguments: list[str]) -> Settings:
+    """Read the settings from flags, environment and file. `--help` prints the flags and exits.
+
+    Raises:
+        SettingsError: naming the setting, what was given and what is allowed.
+    """
+    try:
+        flags = CliSettingsSource[Any](Settings, cli_parse_args=arguments)()
+        given = {**EnvSettingsSource(Settings)(), **flags}
+    except SourceError as error:
+        raise SettingsError(str(error)) from None
+    try:
+        return Settings(**{**_read_file(given.get("config")), **given})
+    except ValidationError as error:
+        raise SettingsError(_first_line(error)) from None
+
+
+def _read_file(path: str | Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    if not Path(path).is_file():
+        raise SettingsError(f"--config: {path}: no such file")
+    try:
+        return TomlConfigSettingsSource(Settings, Path(path))()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"--config: {path}: is not TOML: {error}") from None
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
+    if first["type"] == "missing":
+        return f"{name} is missing"
+    return f"{name}: {first['input']!r}: {first['msg']}"

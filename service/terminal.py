@@ -1,0 +1,105 @@
+"""`python -m service.client`: a generation in the terminal, as it comes. Knows nothing about gRPC."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from typing import Any
+
+from service.answers import Model
+from service.client import Client
+from service.failures import ClientError, InvalidArgument, Unavailable
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command. Returns its exit code: 0, 1 for an error of the call, 2 for one of the command line."""
+    parser = _parser()
+    given = vars(parser.parse_args(arguments))
+    listing, address = given.pop("list"), given.pop("address")
+    if not listing and given["prompt"] is None:
+        parser.error("give MODEL and PROMPT, or --list")
+    try:
+        if listing:
+            asyncio.run(_list(address))
+        else:
+            asyncio.run(_generate(address, {name: value for name, value in given.items() if value is not None}))
+    except InvalidArgument as error:
+        bad = [f"{violation.field} {violation.description}" for violation in error.violations]
+        return _fail("; ".join(bad) or str(error))
+    except Unavailable as error:
+        return _fail(f"no answer from {address}: {error}")
+    except (ClientError, ValueError) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m service.client", description="Stream a generation to the terminal.", argument_default=None
+    )
+    parser.add_argument("model", nargs="?", metavar="MODEL", help='"name" for its newest version, or "name@version"')
+    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to continue, or to transform")
+    parser.add_argument("--address", default="localhost:50051", metavar="HOST:PORT", help="default: localhost:50051")
+    parser.add_argument("--list", action="store_true", help="list the models and exit")
+    numbers = (
+        ("--temperature", float, "0 takes the likeliest token; default: 1"),
+        ("--top-k", int, "keep the k likeliest tokens"),
+        ("--top-p", float, "keep the likeliest tokens up to this probability"),
+        ("--min-p", float, "keep tokens at least this fraction as probable as the likeliest"),
+        ("--typical-p", float, "keep the most typical tokens up to this probability"),
+        ("--repetition-penalty", float, "over 1 makes tokens that were there less likely"),
+        ("--max-new-tokens", int, "default: 256"),
+        ("--min-new-tokens", int, "default: 0"),
+        ("--seed", int, "the same seed gives the same text; default: drawn by the server"),
+        ("--timeout", float, "seconds after which it ends with what there is"),
+    )
+    for flag, kind, text in numbers:
+        parser.add_argument(flag, type=kind, metavar="N", help=text)
+    parser.add_argument(
+        "--stop", action="append", dest="stop_strings", metavar="TEXT", help="end before this text; may be repeated"
+    )
+    return parser
+
+
+async def _list(address: str) -> None:
+    async with Client(address) as client:
+        for model in await client.models():
+            print(_describe(model))
+
+
+async def _generate(address: str, given: dict[str, Any]) -> None:
+    begun, first, tokens = time.monotonic(), None, 0
+    async with Client(address) as client, client.generate(**given) as generation:
+        async for delta in generation:
+            if first is None:
+                first = time.monotonic()
+            tokens += len(delta.token_ids)
+            print(delta.text, end="", flush=True)
+    now = time.monotonic()
+    print(flush=True)
+    for finished in generation.finished:
+        speed = (tokens - 1) / (now - first) if first is not None and now > first and tokens > 1 else 0.0
+        waited = 0.0 if first is None else first - begun
+        seed = "" if generation.started is None else f", seed {generation.started.seed}"
+        reason = finished.reason.lower().replace("_", " ")
+        stats = f"{tokens} tokens, {speed:.0f} tokens/s, first after {1e3 * waited:.0f} ms, {reason}{seed}"
+        print(stats, file=sys.stderr)
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1
+
+
+def _describe(model: Model) -> str:
+    context = "any length" if model.context_limit is None else f"context {model.context_limit}"
+    source = "" if model.source_limit is None else f", source {model.source_limit}"
+    return (
+        f"{model.name}@{model.version}: {model.family}, {model.parameters} parameters, "
+        f"vocabulary {model.vocabulary_size}, {context}{source}, on {model.device}, "
+        f"{model.running} running, {model.waiting} waiting"
+    )

@@ -1,0 +1,122 @@
+"""The calls that run: each has an id, a line in the log, a status for every error, and an end when the server stops.
+
+Knows nothing about what a call does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+from google.protobuf.message import Message
+
+from service.errors import EngineError
+from service.models import UnknownModelError
+from service.wire import refusals
+from service.wire.refusals import Refusal
+
+Context = grpc.aio.ServicerContext[Message, Message]
+
+_log = logging.getLogger("service.calls")
+
+
+@dataclass(slots=True)
+class Call:
+    """What the log tells of a call. tokens: generated or scored."""
+
+    method: str
+    request_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    model: str = "-"
+    tokens: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def log(self, code: str) -> None:
+        """Write the line of a call that has ended."""
+        elapsed = 1e3 * (time.monotonic() - self.began)
+        _log.info(
+            "request=%s method=%s model=%s tokens=%d ms=%.1f code=%s",
+            *(self.request_id, self.method, self.model, self.tokens, elapsed, code),
+        )
+
+
+class Calls:
+    """All calls that run, and whether new ones may."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self._running: set[asyncio.Timeout] = set()
+        self._none_runs = asyncio.Event()
+        self._none_runs.set()
+
+    @asynccontextmanager
+    async def enter(self, context: Context, method: str) -> AsyncIterator[Call]:
+        """Run the body as one call: what it raises becomes the call's status. A cancelled call stays cancelled."""
+        call = Call(method)
+        code = "CANCELLED"
+        try:
+            async with self._may_end_early():
+                yield call
+            code = "OK"
+        except grpc.aio.InternalError:
+            # A write failed because the client is gone, and the cancellation has not come yet: nobody is left to tell.
+            raise
+        except Exception as error:  # noqa: BLE001 whatever it is, the client gets a status and the log the rest
+            refusal = _refusal(error, call)
+            code = refusal.code.name
+            await refusals.abort(context, refusal, call.request_id)
+        finally:
+            call.log(code)
+
+    async def end(self, seconds: float) -> None:
+        """Refuse new calls, give those that run `seconds` to finish, then end them with UNAVAILABLE."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._none_runs.wait()
+        except TimeoutError:
+            self.end_now()
+            await self._none_runs.wait()
+
+    def end_now(self) -> None:
+        """End every call that runs with UNAVAILABLE."""
+        now = asyncio.get_running_loop().time()
+        for scope in self._running:
+            scope.reschedule(now)
+
+    @asynccontextmanager
+    async def _may_end_early(self) -> AsyncIterator[None]:
+        if self.draining:
+            raise refusals.draining()
+        scope = asyncio.timeout(None)
+        try:
+            async with scope:
+                self._running.add(scope)
+                self._none_runs.clear()
+                try:
+                    yield
+                finally:
+                    self._running.discard(scope)
+        except TimeoutError:
+            if not scope.expired():
+                raise
+            raise refusals.draining() from None
+        finally:
+            if not self._running:
+                self._none_runs.set()
+
+
+def _refusal(error: Exception, call: Call) -> Refusal:
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, UnknownModelError):
+        return refusals.not_found(error)
+    if isinstance(error, EngineError):
+        return refusals.from_engine(error)
+    _log.error("request=%s method=%s failed", call.request_id, call.method, exc_info=error)
+    return refusals.internal()

@@ -1,0 +1,64 @@
+"""A failed call to the error that its caller gets, by its status and the google.rpc details in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2 as details
+from google.rpc.status_pb2 import Status
+
+from service.failures import (
+    ClientError,
+    DeadlineExceeded,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    Overloaded,
+    Unavailable,
+    Violation,
+)
+
+_Detail = TypeVar("_Detail", bound=Message)
+_KEY = "grpc-status-details-bin"
+
+
+def failure(error: grpc.aio.AioRpcError) -> ClientError:
+    """Return what `error` means."""
+    status, code = _rich_status(error), error.code()
+    message = error.details() or code.name
+    request_id = _detail(status, details.RequestInfo()).request_id
+    info = _detail(status, details.ErrorInfo())
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        found = _detail(status, details.BadRequest()).field_violations
+        return InvalidArgument(message, request_id, tuple(Violation(bad.field, bad.description) for bad in found))
+    if code is grpc.StatusCode.NOT_FOUND:
+        known = info.metadata.get("models", "")
+        return NotFound(message, request_id, tuple(known.split(", ")) if known else ())
+    retry = _detail(status, details.RetryInfo())
+    retry_after = retry.retry_delay.ToNanoseconds() / 1e9 if retry.HasField("retry_delay") else None
+    kind: type[ClientError] = {
+        grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+        grpc.StatusCode.UNAVAILABLE: Unavailable,
+        grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    }.get(code, Internal)
+    if info.reason == "QUEUE_FULL":
+        kind = Overloaded
+    return kind(message, request_id, retry_after)
+
+
+def _rich_status(error: grpc.aio.AioRpcError) -> Status:
+    metadata = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
+    packed = dict(metadata).get(_KEY, b"")
+    return Status.FromString(packed) if isinstance(packed, bytes) else Status()
+
+
+def _detail(status: Status, empty: _Detail) -> _Detail:
+    """Return the detail of the type of `empty`, or `empty` if there is none."""
+    for packed in status.details:
+        if packed.Unpack(empty):
+            break
+    return empty

@@ -1,0 +1,166 @@
+"""GenerationService: requests go to the engine, and what it hands out to the client.
+
+Handlers write to their call instead of yielding: what cancels a call is then raised in the handler itself, wherever
+it waits, and is never swallowed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from math import fsum
+
+from protos.seqstream.v1 import generation_pb2 as pb
+from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceServicer
+from service.chunk import Chunk, Timings
+from service.models import Models, ServedModel
+from service.request import GenerationRequest, StopConditions
+from service.stream import Stream
+from service.wire import convert
+from service.wire.asked import Asked, read_asked
+from service.wire.calls import Call, Calls, Context
+from service.wire.checks import MOST_ALTERNATIVES, Checks
+from service.wire.prompt import check_room, read_continuation, read_prompt, tokenize
+from service.wire.reply import Reply, prompt_scores
+
+MOST_TOKENIZED_BYTES = 128 << 10
+MOST_DETOKENIZED = 65536
+_NO_TIME = Timings(0.0, 0.0, 0.0)
+
+
+class GenerationServicer(GenerationServiceServicer):
+    """Generates, scores, tokenizes."""
+
+    def __init__(self, models: Models, calls: Calls, most_new_tokens: int) -> None:
+        self._models = models
+        self._calls = calls
+        self._most_new_tokens = most_new_tokens
+
+    async def Generate(self, request: pb.GenerateRequest, context: Context) -> None:  # noqa: N802
+        """Stream the samples of a prompt."""
+        deadline = _deadline(context)
+        async with self._calls.enter(context, "Generate") as call:
+            model = self._find(request, call)
+            asked = await read_asked(request, model, self._most_new_tokens, call.request_id, deadline)
+            samples = range(request.first_sample, request.first_sample + request.samples)
+            replies = {sample: Reply(sample, model.tokenizer, request) for sample in samples}
+            first = replies[request.first_sample]
+            if (ending := asked.ended()) is not None or first.matched is not None:
+                await context.write(asked.started())
+                for message in first.end(ending or {}, _NO_TIME, asked.prompt_tokens):
+                    await context.write(message)
+            else:
+                await _stream(asked, replies, context, call)
+
+    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
+        """Return the log-probability of a continuation."""
+        async with self._calls.enter(context, "Score") as call:
+            model = self._find(request, call)
+            stream = model.engine.submit(await _scoring(request, model, call.request_id))
+            try:
+                while not (scores := (await stream.receive())[0].prompt_scores):
+                    pass
+            finally:
+                stream.cancel()
+            call.tokens = len(scores)
+            return pb.ScoreResponse(
+                model=model.reference,
+                logprobs=convert.token_logprobs(scores, model.tokenizer),
+                total_logprob=fsum(score.logprob for score in scores),
+            )
+
+    async def Tokenize(self, request: pb.TokenizeRequest, context: Context) -> pb.TokenizeResponse:  # noqa: N802
+        """Return the tokens of a text."""
+        async with self._calls.enter(context, "Tokenize") as call:
+            model = self._find(request, call)
+            checks = Checks()
+            checks.text("text", request.text, MOST_TOKENIZED_BYTES)
+            _check_vocabulary(checks, request.vocabulary, model)
+            checks.raise_if_any()
+            target = request.vocabulary == pb.VOCABULARY_TARGET
+            tokenizer = model.tokenizer if target else model.prompt_tokenizer
+            response = pb.TokenizeResponse()
+            for piece in await tokenize(tokenizer.pieces, request.text):
+                response.tokens.add(id=piece.token_id, piece=piece.piece, start=piece.start, end=piece.end)
+            return response
+
+    async def Detokenize(self, request: pb.DetokenizeRequest, context: Context) -> pb.DetokenizeResponse:  # noqa: N802
+        """Return the text of tokens."""
+        async with self._calls.enter(context, "Detokenize") as call:
+            model = self._find(request, call)
+            source = request.vocabulary == pb.VOCABULARY_SOURCE
+            size = model.manifest.source_vocabulary_size if source else model.manifest.vocabulary_size
+            checks = Checks()
+            _check_vocabulary(checks, request.vocabulary, model)
+            if checks.count("token_ids", request.token_ids, MOST_DETOKENIZED):
+                checks.tokens("token_ids", request.token_ids, size or model.manifest.vocabulary_size)
+            checks.raise_if_any()
+            tokenizer = model.prompt_tokenizer if source else model.tokenizer
+            return pb.DetokenizeResponse(text=tokenizer.decode(request.token_ids))
+
+    def _find(
+        self, request: pb.GenerateRequest | pb.ScoreRequest | pb.TokenizeRequest | pb.DetokenizeRequest, call: Call
+    ) -> ServedModel:
+        model = self._models.find(request.model)
+        call.model = model.reference
+        return model
+
+
+async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, call: Call) -> None:
+    stream = asked.model.engine.submit(asked.generation)
+    try:
+        await context.write(asked.started())
+        while not stream.done:
+            for chunk in await stream.receive():
+                for message in _messages(asked, replies[chunk.sample], stream, chunk):
+                    call.tokens += len(message.delta.token_ids)
+                    await context.write(message)
+    finally:
+        stream.cancel()
+
+
+def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Iterator[pb.GenerateResponse]:
+    """Yield what `chunk` brings; a stop string in it ends the sample, here and in the engine."""
+    if chunk.prompt_scores is not None:
+        yield from prompt_scores(chunk.prompt_scores, asked.model.tokenizer)
+    yield from reply.deltas(chunk)
+    if reply.matched is not None:
+        stream.cancel_sample(chunk.sample)
+        yield from reply.end({}, stream.timings(), asked.prompt_tokens)
+    elif (finish := chunk.finish) is not None:
+        spent = Timings(finish.queue_seconds, finish.prefill_seconds, finish.decode_seconds)
+        yield from reply.end(convert.ending(finish.reason, finish.match), spent, asked.prompt_tokens)
+
+
+async def _scoring(request: pb.ScoreRequest, model: ServedModel, request_id: str) -> GenerationRequest:
+    """Return the request for the scores of a continuation, which the engine takes as the end of a prompt."""
+    checks = Checks()
+    checks.between("top_logprobs", request.top_logprobs, 0, MOST_ALTERNATIVES)
+    prompt = await read_prompt(request, model, checks)
+    continuation = await read_continuation(request, model, checks)
+    if prompt is not None:
+        check_room(checks, prompt, len(continuation), model, request)
+    checks.raise_if_any()
+    assert prompt is not None, "an unusable prompt is a violation"
+    return GenerationRequest(
+        request_id=request_id,
+        prompt=(*prompt.tokens, *continuation),
+        stop=StopConditions(max_new_tokens=0),
+        source=prompt.source,
+        top_logprobs=min(request.top_logprobs, model.manifest.vocabulary_size),
+        scored_from=len(prompt.tokens),
+    )
+
+
+def _check_vocabulary(checks: Checks, vocabulary: int, model: ServedModel) -> None:
+    checks.require(vocabulary in pb.Vocabulary.values(), "vocabulary", vocabulary, "a value of Vocabulary")
+    known = vocabulary != pb.VOCABULARY_SOURCE or model.source_tokenizer is not None
+    checks.require(known, "vocabulary", "VOCABULARY_SOURCE", f"the target's, as {model.reference} has no source")
+
+
+def _deadline(context: Context) -> float | None:
+    """Return when samples must end so that what they have still arrives in time, by `time.monotonic()`."""
+    remaining = context.time_remaining()
+    if remaining is None:
+        return None
+    return time.monotonic() + remaining - min(0.05, 0.1 * remaining)

@@ -1,0 +1,92 @@
+"""What a request continues: its text or token ids, checked, as tokens of the model. Knows nothing about gRPC."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from protos.seqstream.v1 import generation_pb2 as pb
+from service.models import ServedModel
+from service.wire.checks import MOST_PROMPT_BYTES, Checks
+
+Request = pb.GenerateRequest | pb.ScoreRequest
+Token = TypeVar("Token")
+
+MOST_SCORED_TOKENS = 8192
+# Text longer than this is tokenized on another thread: about 2 ms of the event loop's time.
+_LONG_TEXT = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """source: for the start graph, or None.    tokens: for the step graph.    length: what the client is told."""
+
+    source: tuple[int, ...] | None
+    tokens: tuple[int, ...]
+    length: int
+
+
+async def tokenize(tokenize: Callable[[str], list[Token]], text: str) -> list[Token]:
+    """Return what `tokenize` makes of `text`, without holding up the event loop."""
+    return tokenize(text) if len(text) <= _LONG_TEXT else await asyncio.to_thread(tokenize, text)
+
+
+async def read_prompt(request: Request, model: ServedModel, checks: Checks) -> Prompt | None:
+    """Return the prompt, or None where it is not usable, which `checks` then knows."""
+    token_ids = await _prompt_ids(request, model, checks)
+    if token_ids is None:
+        return None
+    manifest = model.manifest
+    if manifest.source_limit is None:
+        return Prompt(None, tuple(token_ids), len(token_ids))
+    given = len(token_ids)
+    allowed = f"at most {manifest.source_limit} tokens, what the encoder of {model.reference} takes"
+    checks.require(given <= manifest.source_limit, _field(request), f"{given} tokens", allowed)
+    return Prompt(tuple(token_ids), (manifest.special_tokens.bos,), given)
+
+
+async def read_continuation(request: pb.ScoreRequest, model: ServedModel, checks: Checks) -> tuple[int, ...]:
+    """Return the tokens to be scored; `checks` knows what is wrong with them."""
+    kind = request.WhichOneof("continuation")
+    if kind == "continuation_text":
+        if not checks.text("continuation_text", request.continuation_text, MOST_PROMPT_BYTES):
+            return ()
+        token_ids: Sequence[int] = await tokenize(model.tokenizer.encode, request.continuation_text)
+    else:
+        token_ids = request.continuation_token_ids.ids
+        checks.tokens("continuation_token_ids.ids", token_ids, model.manifest.vocabulary_size)
+    fits = 1 <= len(token_ids) <= MOST_SCORED_TOKENS
+    checks.require(fits, kind or "continuation", f"{len(token_ids)} tokens", f"1 to {MOST_SCORED_TOKENS}")
+    return tuple(token_ids)
+
+
+def check_room(checks: Checks, prompt: Prompt, more: int, model: ServedModel, request: Request) -> None:
+    """Require that the model's context holds the prompt and `more` tokens."""
+    limit = model.manifest.context_limit
+    if limit is not None:
+        given = f"{len(prompt.tokens)} tokens, with {more} more to come"
+        holds = len(prompt.tokens) + more <= limit
+        checks.require(holds, _field(request), given, f"at most {limit} in all, the context of {model.reference}")
+
+
+async def _prompt_ids(request: Request, model: ServedModel, checks: Checks) -> Sequence[int] | None:
+    kind = request.WhichOneof("prompt")
+    if kind == "token_ids":
+        return _given_ids(request.token_ids.ids, model, checks)
+    usable = checks.require(kind is not None, "prompt", "not set", "text or token_ids")
+    usable = usable and checks.text("text", request.text, MOST_PROMPT_BYTES)
+    if model.source_tokenizer is not None:
+        usable = usable and checks.require(bool(request.text), "text", "empty", "some text, as it is a source")
+    return await tokenize(model.prompt_ids, request.text) if usable else None
+
+
+def _given_ids(token_ids: Sequence[int], model: ServedModel, checks: Checks) -> Sequence[int] | None:
+    known = model.manifest.source_vocabulary_size or model.manifest.vocabulary_size
+    usable = checks.require(len(token_ids) > 0, "token_ids.ids", "empty", "at least one token")
+    return token_ids if usable and checks.tokens("token_ids.ids", token_ids, known) else None
+
+
+def _field(request: Request) -> str:
+    return "token_ids.ids" if request.WhichOneof("prompt") == "token_ids" else "text"

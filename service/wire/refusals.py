@@ -1,0 +1,120 @@
+"""Errors as a client sees them: a gRPC status and google.rpc details. Which is which is told in generation.proto.
+
+Details travel in the trailing metadata, of which a client takes 8 KiB: whatever a request can make long is cut here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2 as details
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from service.errors import EngineError, EngineFailed, QueueFull
+from service.models import UnknownModelError
+
+DOMAIN = "seqstream"
+RETRY_ELSEWHERE_SECONDS = 1.0
+_MOST_VIOLATIONS = 16
+_LONGEST_TEXT = 200
+_LONGEST_LIST = 1000
+
+
+class Refusal(Exception):  # noqa: N818 (most are no fault of the server's)
+    """Ends a call with `code`, a `message` for people, and `details` for programs."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, *details: Message) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One bad field: its path in the request, such as "sampling.top_p", and its value with what is allowed."""
+
+    field: str
+    description: str
+
+
+def invalid(violations: Sequence[Violation]) -> Refusal:
+    """INVALID_ARGUMENT: every bad field at once, as long as they fit."""
+    shown = [
+        details.BadRequest.FieldViolation(field=violation.field, description=_cut(violation.description, _LONGEST_TEXT))
+        for violation in violations[:_MOST_VIOLATIONS]
+    ]
+    message = f"{shown[0].field} {shown[0].description}"
+    if len(violations) > 1:
+        message += f" (and {len(violations) - 1} more)"
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message, details.BadRequest(field_violations=shown))
+
+
+def has_source(reference: str, field: str) -> Refusal:
+    """FAILED_PRECONDITION: `field` asks for what a model with a source cannot do."""
+    info = details.ErrorInfo(reason="MODEL_HAS_SOURCE", domain=DOMAIN, metadata={"model": reference, "field": field})
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        f"{field}: {reference} reads its prompt by an encoder, which gives tokens no probability",
+        info,
+    )
+
+
+def draining() -> Refusal:
+    """UNAVAILABLE: the server is about to stop; another replica may go on."""
+    info = details.ErrorInfo(reason="DRAINING", domain=DOMAIN)
+    message = "the server is shutting down"
+    return Refusal(grpc.StatusCode.UNAVAILABLE, message, info, _retry(RETRY_ELSEWHERE_SECONDS))
+
+
+def internal() -> Refusal:
+    """INTERNAL: a fault of the server's, told in its log only."""
+    return Refusal(grpc.StatusCode.INTERNAL, "internal error", details.ErrorInfo(reason="INTERNAL", domain=DOMAIN))
+
+
+def from_engine(error: EngineError) -> Refusal:
+    """RESOURCE_EXHAUSTED for a full queue, INTERNAL for a step that failed, UNAVAILABLE for an engine that stopped."""
+    if isinstance(error, QueueFull):
+        info = details.ErrorInfo(reason="QUEUE_FULL", domain=DOMAIN, metadata={"limit": str(error.limit)})
+        violation = details.QuotaFailure.Violation(subject="queue", description=str(error))
+        quota = details.QuotaFailure(violations=[violation])
+        retry = _retry(error.retry_after_seconds)
+        return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the queue is full: {error}", info, quota, retry)
+    if isinstance(error, EngineFailed):
+        info = details.ErrorInfo(reason="MODEL_FAILED", domain=DOMAIN)
+        return Refusal(grpc.StatusCode.INTERNAL, "a step of the model failed", info)
+    return draining()
+
+
+def not_found(error: UnknownModelError) -> Refusal:
+    """NOT_FOUND: the models that there are, in the message and in the details."""
+    known = _cut(", ".join(error.known), _LONGEST_LIST)
+    asked = _cut(error.reference, _LONGEST_TEXT)
+    info = details.ErrorInfo(reason="MODEL_NOT_FOUND", domain=DOMAIN, metadata={"model": asked, "models": known})
+    return Refusal(grpc.StatusCode.NOT_FOUND, f"no model {asked!r}; there are: {known}", info)
+
+
+async def abort(context: grpc.aio.ServicerContext[Message, Message], refusal: Refusal, request_id: str) -> NoReturn:
+    """End the call of `context` with the status of `refusal`. Raises grpc.aio.AbortError."""
+    rich = Status(code=refusal.code.value[0], message=refusal.message)
+    for detail in (*refusal.details, details.RequestInfo(request_id=request_id)):
+        rich.details.add().Pack(detail)
+    status = rpc_status.to_status(rich)
+    await context.abort(status.code, status.details, status.trailing_metadata)
+    raise AssertionError("abort does not return")
+
+
+def _retry(seconds: float) -> details.RetryInfo:
+    delay = Duration()
+    delay.FromNanoseconds(int(seconds * 1e9))
+    return details.RetryInfo(retry_delay=delay)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,0 +1,88 @@
+"""The messages of one sample, made of what the engine hands out: as few as the limit of tokens in one allows.
+
+Text is matched against stop strings here, because only here is there text. Knows nothing about calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from bundle.tokenizer import Tokenizer
+from protos.seqstream.v1 import generation_pb2 as pb
+from service.chunk import Chunk, ScoredToken, Timings
+from service.text import SampleText
+from service.wire import convert
+from service.wire.convert import Ending
+
+MOST_SCORES_PER_MESSAGE = 1024
+
+
+class Reply:
+    """One sample on its way to the client, behind the tokens of it that the client has already.
+
+    Attributes:
+        position: tokens of the sample so far, resumed ones included.
+        matched: the stop string that ended it, or None.
+    """
+
+    def __init__(self, sample: int, tokenizer: Tokenizer, request: pb.GenerateRequest) -> None:
+        """`request` has its defaults filled in; text of its `resume_token_ids` is not sent again."""
+        self.position = 0
+        self._sample = sample
+        self._tokenizer = tokenizer
+        self._most = request.output.max_tokens_per_message
+        self._text = None
+        if not request.output.omit_text:
+            stop = request.stop
+            self._text = SampleText(tokenizer.decoder(), tuple(stop.stop_strings), stop.include_stop_string)
+        self._resumed = len(request.resume_token_ids)
+        self._advance(request.resume_token_ids)
+
+    @property
+    def matched(self) -> str | None:
+        return None if self._text is None else self._text.matched
+
+    def deltas(self, chunk: Chunk) -> Iterator[pb.GenerateResponse]:
+        """Yield the new tokens and their text, up to the token that completes a stop string."""
+        for start in range(0, len(chunk.token_ids), self._most):
+            position = self.position
+            token_ids, text = self._advance(chunk.token_ids[start : start + self._most])
+            delta = pb.TokenDelta(sample=self._sample, position=position, token_ids=token_ids, text=text)
+            if chunk.logprobs is not None:
+                scores = chunk.logprobs[start : start + len(token_ids)]
+                delta.logprobs.extend(convert.token_logprobs(scores, self._tokenizer))
+            yield pb.GenerateResponse(delta=delta)
+            if self.matched is not None:
+                return
+
+    def end(self, ending: Ending, spent: Timings, prompt_tokens: int) -> Iterator[pb.GenerateResponse]:
+        """Yield the text that was held back, if any, and the end. A stop string in the text goes before `ending`."""
+        if self._text is not None and (text := self._text.finish()):
+            yield pb.GenerateResponse(delta=pb.TokenDelta(sample=self._sample, position=self.position, text=text))
+        if self.matched is not None:
+            ending = {"reason": "FINISH_REASON_STOP_STRING", "stop_string": self.matched}
+        usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=self.position, resumed_tokens=self._resumed)
+        finished = pb.Finished(sample=self._sample, usage=usage, timings=convert.timings(spent), **ending)
+        yield pb.GenerateResponse(finished=finished)
+
+    def _advance(self, token_ids: Sequence[int]) -> tuple[Sequence[int], str]:
+        """Append tokens, up to the one that completes a stop string. Returns those, and the text certain by them."""
+        if self._text is None:
+            self.position += len(token_ids)
+            return token_ids, ""
+        parts = []
+        for count, token_id in enumerate(token_ids, 1):
+            parts.append(self._text.push(token_id))
+            if self._text.matched is not None:
+                token_ids = token_ids[:count]
+                break
+        self.position += len(token_ids)
+        return token_ids, "".join(parts)
+
+
+def prompt_scores(scores: Iterable[ScoredToken], tokenizer: Tokenizer) -> Iterator[pb.GenerateResponse]:
+    """Yield the log-probabilities of a prompt."""
+    messages = convert.token_logprobs(scores, tokenizer)
+    for start in range(0, len(messages), MOST_SCORES_PER_MESSAGE):
+        part = messages[start : start + MOST_SCORES_PER_MESSAGE]
+        yield pb.GenerateResponse(prompt_scores=pb.PromptScores(logprobs=part))

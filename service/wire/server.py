@@ -1,0 +1,111 @@
+"""The gRPC server: both services, health and reflection on one port, and an orderly end.
+
+Knows nothing about signals, settings or how models are loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import grpc
+from google.protobuf.descriptor import FileDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from protos.seqstream.v1 import generation_pb2, generation_pb2_grpc, model_pb2, model_pb2_grpc
+from service.models import Models
+from service.wire.calls import Calls
+from service.wire.generation import GenerationServicer
+from service.wire.model import ModelServicer
+
+# Time in which the last statuses reach clients, and after which streams of the health service are cut.
+_LAST_WORDS_SECONDS = 0.5
+
+_OPTIONS = (
+    # A port in use is an error: by default a second server would take part of its connections in silence.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_concurrent_streams", 1024),
+    ("grpc.max_metadata_size", 16 << 10),
+    # A client that is gone without a word is noticed within a minute, and its rows are freed.
+    ("grpc.keepalive_time_ms", 40_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Clients may ping, too: every ten seconds, between calls as well.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+
+class PortError(ValueError):
+    """The server cannot listen where it should."""
+
+
+class Server:
+    """Serves `models`, whose engines it starts and stops."""
+
+    def __init__(self, models: Models, most_new_tokens: int) -> None:
+        """Assemble the server. most_new_tokens: the most that a request may ask for."""
+        self._models = models
+        self._calls = Calls()
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
+        self._server = grpc.aio.server(options=_OPTIONS)
+        generation = GenerationServicer(models, self._calls, most_new_tokens)
+        generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, self._server)
+        model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(models, self._calls), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        files = (generation_pb2, model_pb2, health_pb2)
+        names = [name for file in files for name in _services(file.DESCRIPTOR)]
+        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
+
+    async def start(self, host: str, port: int) -> int:
+        """Start the engines and listen; 0 takes a free port. Returns the port. Raises PortError."""
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            _try_to_bind(host, port)
+            bound = self._server.add_insecure_port(address)
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise PortError(f"cannot listen on {address}: {reason}") from None
+        for model in self._models:
+            model.engine.start()
+        for name in ("", *self._models.names):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await self._server.start()
+        return bound
+
+    async def failed(self) -> None:
+        """Return when a step of any model has raised: the server is then of no use."""
+        waiting = [asyncio.ensure_future(model.engine.failed.wait()) for model in self._models]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new calls and let those that run finish for so many seconds; then end them. Health: NOT_SERVING."""
+        await self._health.enter_graceful_shutdown()
+        await self._calls.end(seconds)
+
+    def end_calls(self) -> None:
+        """End the calls that still run, now."""
+        self._calls.end_now()
+
+    async def stop(self) -> None:
+        """Stop listening and end the engines. To be called after `drain`."""
+        await self._server.stop(_LAST_WORDS_SECONDS)
+        for model in self._models:
+            await model.engine.stop()
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    """Raise the OSError that says why this address cannot be listened on: gRPC only writes it to its own log."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
+def _services(file: FileDescriptor) -> list[str]:
+    return [service.full_name for service in file.services_by_name.values()]

@@ -1,0 +1,146 @@
+"""Which prompts are consumed when: first come first served, never more than a chunk, nothing lost."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.inbox import Inbox
+from service.request import GenerationRequest, StopConditions
+from service.scheduler import Scheduler
+from service.sequence import Sequence
+from service.stream import Stream
+
+CHUNK = 16
+REQUEST = st.tuples(st.integers(1, 50), st.integers(1, 4), st.sampled_from([0, 0, 0, 5, 30]))
+
+
+def sequence(prompt=1, samples=1, source=0, deadline=None, name="r"):
+    request = GenerationRequest(
+        name,
+        (1,) * prompt,
+        StopConditions(5),
+        source=(1,) * source or None,
+        samples=samples,
+        deadline=deadline,
+    )
+    return Sequence(Stream(request, Inbox(), lambda: 0.0), 0.0)
+
+
+def planned(scheduler, free):
+    """Plan a step and consume it, as the batch does."""
+    pieces = scheduler.plan(free)
+    for piece in pieces:
+        assert piece.start == piece.sequence.consumed
+        piece.sequence.consumed += piece.length
+    return pieces
+
+
+def check_step(pieces, chunk):
+    lengths = [piece.length for piece in pieces]
+    sources = sum(len(piece.sequence.request.source or ()) for piece in pieces)
+    assert len(pieces) * max(lengths) <= CHUNK
+    assert len(pieces) == 1 or len(pieces) * max(lengths) + sources <= CHUNK
+    assert len(pieces) == 1 or all(piece.completes for piece in pieces)
+    behind = [piece for piece in pieces if piece.start > 0]
+    assert all(piece.length >= 2 for piece in behind), "one token would go the way of a decode step"
+    assert len(behind) <= 1
+    assert not behind or behind == pieces[:1]
+    assert chunk == "batch" or not behind or len(pieces) == 1
+
+
+@given(st.lists(REQUEST, max_size=20), st.sampled_from(["batch", "single"]), st.integers(4, 8), st.randoms())
+def test_prompts_are_consumed_in_order_within_the_budget(requests, chunk, rows, random):
+    scheduler = Scheduler(chunk, CHUNK)
+    waiting = [sequence(*request) for request in requests]
+    arrivals, running, order, finished = iter(waiting), 0, [], []
+    left = list(waiting)
+    while len(finished) < len(waiting):
+        for one in itertools.islice(arrivals, random.randint(0, 3)):
+            scheduler.add(one)
+            left.remove(one)
+        running = random.randint(0, running)  # some samples end
+        pieces = planned(scheduler, rows - running)
+        if pieces:
+            check_step(pieces, chunk)
+        order += [piece.sequence for piece in pieces if piece.start == 0]
+        finished += [piece.sequence for piece in pieces if piece.completes]
+        running += sum(piece.sequence.request.samples for piece in pieces if piece.completes)
+        assert running + scheduler.reserved <= rows
+        assert scheduler.departed == len(order)
+    assert order == finished == waiting
+    assert all(one.consumed == len(one.request.prompt) for one in waiting)
+    assert scheduler.idle
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"),
+    [(1, [1]), (16, [16]), (17, [15, 2]), (18, [16, 2]), (32, [16, 16]), (33, [16, 15, 2]), (34, [16, 16, 2])],
+)
+def test_no_chunk_behind_a_past_is_a_single_token(length, expected):
+    scheduler = Scheduler("single", CHUNK)
+    scheduler.add(sequence(length))
+    assert [planned(scheduler, 1)[0].length for _ in expected] == expected
+    assert scheduler.idle
+
+
+def test_waiting_short_prompts_share_a_step():
+    scheduler = Scheduler("single", CHUNK)
+    for length in (4, 2, 3, 4, 1):
+        scheduler.add(sequence(length))
+    assert [piece.length for piece in planned(scheduler, 9)] == [4, 2, 3, 4]
+    assert [piece.length for piece in planned(scheduler, 9)] == [1]
+
+
+@pytest.mark.parametrize(("chunk", "expected"), [("batch", [4, 3]), ("single", [4])])
+def test_the_rest_of_a_long_prompt_shares_its_step_where_the_graph_allows_it(chunk, expected):
+    scheduler = Scheduler(chunk, CHUNK)
+    for length in (20, 3):
+        scheduler.add(sequence(length))
+    assert [piece.length for piece in planned(scheduler, 9)] == [16]
+    assert [piece.length for piece in planned(scheduler, 9)] == expected
+
+
+def test_a_request_waits_until_there_are_rows_for_all_its_samples_and_nobody_passes():
+    scheduler = Scheduler("batch", CHUNK)
+    scheduler.add(sequence(samples=3))
+    scheduler.add(sequence())
+    assert planned(scheduler, 2) == []
+    assert len(planned(scheduler, 3)) == 1
+    assert len(planned(scheduler, 1)) == 1
+
+
+def test_rows_are_kept_for_the_samples_of_a_long_prompt():
+    scheduler = Scheduler("batch", CHUNK)
+    scheduler.add(sequence(20, samples=3))
+    scheduler.add(sequence(1))
+    assert len(planned(scheduler, 3)) == 1
+    assert scheduler.reserved == 3
+    assert [piece.length for piece in planned(scheduler, 3)] == [4], "there is no row for the other"
+
+
+def test_deadlines_end_what_waits_and_what_is_prefilled():
+    scheduler = Scheduler("batch", CHUNK)
+    long, soon, late = sequence(40, deadline=2.0), sequence(deadline=1.0), sequence()
+    for one in (long, soon, late):
+        scheduler.add(one)
+    planned(scheduler, 1)
+    assert scheduler.expire(0.5) == []
+    assert scheduler.expire(1.0) == [soon]
+    assert scheduler.expire(2.0) == [long]
+    assert scheduler.reserved == 0
+    assert planned(scheduler, 1)[0].sequence is late
+
+
+def test_withdrawn_samples_and_requests_are_forgotten():
+    scheduler = Scheduler("batch", CHUNK)
+    first, second = sequence(samples=2), sequence(samples=2)
+    for one in (first, second):
+        scheduler.add(one)
+    scheduler.withdraw(first.stream, first.stream.outlets)
+    scheduler.withdraw(second.stream, second.stream.outlets[:1])
+    (piece,) = planned(scheduler, 1)
+    assert piece.sequence is second
+    assert second.live == [second.stream.outlets[1]]
+    assert scheduler.departed == 2

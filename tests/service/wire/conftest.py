@@ -1,0 +1,47 @@
+"""Real servers over tiny bundles: in the test's own event loop, or as processes of their own."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.exported import Bundles
+from tests.service.wire.running import SERVICE, Process, serve, start_process
+
+LABELS = ("gru", "transformer-lm", "transformer")
+
+
+@pytest.fixture(scope="session")
+def models_folder(bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two versions of a GRU, a Transformer with a context of 64, and one with a source of 40."""
+    folder = tmp_path_factory.mktemp("models")
+    for label in LABELS:
+        shutil.copytree(bundles.path(label), folder / label / "1")
+    newer = folder / "gru" / "2"
+    shutil.copytree(folder / "gru" / "1", newer)
+    manifest = json.loads((newer / "bundle.json").read_text())
+    (newer / "bundle.json").write_text(json.dumps({**manifest, "version": 2}))
+    return folder
+
+
+@pytest.fixture
+async def running(models_folder: Path):
+    """A server with four rows for each model."""
+    async with serve(models_folder) as server:
+        yield server
+
+
+@pytest.fixture
+def process(models_folder: Path):
+    """Starts servers as processes, and ends those that are left."""
+    processes: list[Process] = []
+
+    def start(*flags: str, port: int = 0, folder: Path = models_folder, program: Sequence[str] = SERVICE) -> Process:
+        processes.append(start_process(folder, port, flags, program))
+        return processes[-1]
+
+    yield start
+    for left in processes:
+        left.kill()

@@ -1,0 +1,119 @@
+"""Starting servers, in this process and in others."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from protos.seqstream.v1 import generation_pb2 as pb
+from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
+from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
+from service.engine import EngineSettings
+from service.models import Models, load_models
+from service.wire.server import Server
+from tests.service.wire.asking import MOST_NEW_TOKENS
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+PATIENCE = 60.0
+SERVICE = ("-m", "service")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server of this event loop, and a channel to it."""
+
+    server: Server
+    models: Models
+    address: str
+    channel: grpc.aio.Channel
+
+    @property
+    def generation(self) -> GenerationServiceStub:
+        return GenerationServiceStub(self.channel)
+
+    @property
+    def model(self) -> ModelServiceStub:
+        return ModelServiceStub(self.channel)
+
+    async def events(self, request: pb.GenerateRequest, timeout: float = PATIENCE) -> list[pb.GenerateResponse]:  # noqa: ASYNC109
+        """Every event of a generation."""
+        return [event async for event in self.generation.Generate(request, timeout=timeout)]
+
+    def idle(self) -> bool:
+        """Whether no model has anything to do."""
+        return not any(load.running or load.waiting for load in (model.engine.load() for model in self.models))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when the condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 (what is waited for is another thread's)
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def serve(
+    folder: Path, rows: int = 4, queue_limit: int = 4, most: int = MOST_NEW_TOKENS
+) -> AsyncIterator[Running]:
+    """Serve a folder on a free port."""
+    models = load_models(folder, "cpu", 1, EngineSettings(rows, queue_limit, chunk_tokens=16))
+    server = Server(models, most)
+    address = f"127.0.0.1:{await server.start('127.0.0.1', 0)}"
+    async with grpc.aio.insecure_channel(address) as channel:
+        try:
+            yield Running(server, models, address, channel)
+        finally:
+            await channel.close()
+            await server.drain(0)
+            await server.stop()
+
+
+class Process:
+    """A server as a process of its own."""
+
+    def __init__(self, popen: subprocess.Popen[str]) -> None:
+        self.popen = popen
+        self.lines: list[str] = []
+        assert popen.stdout is not None
+        for line in popen.stdout:
+            self.lines.append(line.rstrip("\n"))
+            if found := re.fullmatch(r"listening on (\S+)\n", line):
+                self.address = found[1]
+                return
+        raise AssertionError(f"the server did not start: {self.lines} {self.wait()}")
+
+    def terminate(self) -> None:
+        self.popen.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would, if it still runs."""
+        if self.popen.poll() is None:
+            self.popen.kill()
+        self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        """Return the exit code and what was written to stderr."""
+        _, errors = self.popen.communicate(timeout=PATIENCE)
+        return self.popen.returncode, errors
+
+
+def start_process(folder: Path, port: int, flags: Sequence[str], program: Sequence[str] = SERVICE) -> Process:
+    """Start a server and wait until it listens."""
+    return Process(open_process(["--models", str(folder), "--port", str(port), "--threads", "1", *flags], program))
+
+
+def open_process(arguments: Sequence[str], program: Sequence[str] = SERVICE) -> subprocess.Popen[str]:
+    """Start Python in the root of the project."""
+    command = [sys.executable, *program, *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )

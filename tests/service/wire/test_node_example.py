@@ -1,0 +1,81 @@
+"""The example client in Node: made from the .proto file alone, it streams, tells errors and survives its server."""
+
+import asyncio
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from service.client import Client
+from tests.service.wire.running import PATIENCE, ROOT
+from tests.service.wire.slow import LONG, SLOW
+
+EXAMPLE = Path("examples/node")
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None or shutil.which("npm") is None, reason="there is no Node on this machine"
+)
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example, installed in a copy of its folder beside a copy of the .proto files."""
+    root = tmp_path_factory.mktemp("node")
+    shutil.copytree(ROOT / "protos", root / "protos", ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
+    shutil.copytree(ROOT / EXAMPLE, root / EXAMPLE, ignore=shutil.ignore_patterns("node_modules"))
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"]
+    installed = subprocess.run(command, cwd=root / EXAMPLE, capture_output=True, text=True, timeout=300, check=False)
+    if installed.returncode != 0:
+        pytest.skip(f"npm install failed: {installed.stderr.strip().splitlines()[-1:]}")
+    return root / EXAMPLE
+
+
+async def run_node(example: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *("node", "client.js", *arguments),
+        cwd=example,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def ended(node: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
+    async with asyncio.timeout(PATIENCE):
+        output, errors = await node.communicate()
+    return node.returncode, output.decode(), errors.decode()
+
+
+async def test_it_streams_the_text(running, example: Path):
+    code, output, errors = await ended(await run_node(example, running.address, "gru", "The quick 안녕 "))
+    assert code == 0
+    count, reason, seed = errors.strip().removesuffix("\n").split(", ")
+    async with Client(running.address) as client:
+        options = {"max_new_tokens": 100, "temperature": 0.8, "seed": int(seed.removeprefix("seed "))}
+        result = await client.generate("gru", "The quick 안녕 ", **options).result()
+    assert output == result.samples[0].text
+    assert count == f"{len(result.samples[0].token_ids)} tokens"
+    assert reason == f"FINISH_REASON_{result.samples[0].finished.reason}"
+
+
+async def test_it_tells_errors(running, example: Path):
+    code, output, errors = await ended(await run_node(example, running.address, "nope"))
+    assert (code, output) == (1, "")
+    assert errors.startswith("NOT_FOUND: no model 'nope'; there are: gru@1, gru@2")
+
+
+async def test_it_goes_on_where_its_server_died(process, example: Path):
+    server = process(*LONG, program=("-c", SLOW))
+    port = int(server.address.rpartition(":")[2])
+    node = await run_node(example, server.address, "gru", "The quick 안녕 ", "300")
+    assert node.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        begun = await node.stdout.readexactly(20)
+    server.kill()
+    server = await asyncio.to_thread(process, *LONG, port=port)
+    code, output, errors = await ended(node)
+    assert code == 0
+    async with Client(server.address) as client:
+        options = {"max_new_tokens": 300, "temperature": 0.8, "seed": int(errors.strip().rpartition(" ")[2])}
+        result = await client.generate("gru", "The quick 안녕 ", **options).result()
+    assert begun + output.encode() == result.samples[0].text.encode()

@@ -1,0 +1,184 @@
+"""The server as a process: how it starts, how it ends, and what it loads."""
+
+import asyncio
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from protos.seqstream.v1 import model_pb2
+from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
+from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
+from tests.service.wire.asking import endless, read, tokens_of
+from tests.service.wire.running import ENVIRONMENT, PATIENCE, ROOT, open_process, start_process
+from tests.service.wire.slow import LONG
+
+
+async def code_of(call: grpc.aio.UnaryStreamCall) -> grpc.StatusCode:
+    """Read a stream that fails to its end."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for _ in call:
+            pass
+    return caught.value.code()
+
+
+async def ended(process) -> tuple[int, str]:
+    return await asyncio.to_thread(process.wait)
+
+
+async def test_it_says_what_it_serves_and_where(process):
+    server = process()
+    assert server.lines[:2] == [
+        "gru@1: gru, vocabulary 331, any length, on cpu",
+        "gru@2: gru, vocabulary 331, any length, on cpu",
+    ]
+    assert server.lines[-1] == f"listening on {server.address}"
+    server.terminate()
+    assert (await ended(server))[0] == 0
+
+
+async def test_sigterm_lets_a_stream_run_to_its_end_and_takes_no_other(process):
+    server = process(*LONG)
+    request = endless()
+    request.stop.max_new_tokens = 2000  # more than a connection holds: it ends only because it is read to its end
+    async with grpc.aio.insecure_channel(server.address) as channel, grpc.aio.insecure_channel(server.address) as other:
+        call = GenerationServiceStub(channel).Generate(request)
+        watch = health_pb2_grpc.HealthStub(other).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        events = await read(call, 9)
+        server.terminate()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ModelServiceStub(other).ListModels(model_pb2.ListModelsRequest())
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert server.popen.poll() is None
+        events += [event async for event in call]
+        assert len(tokens_of(events)) == 2000
+        watch.cancel()
+    code, log = await ended(server)
+    assert code == 0
+    assert "tokens=2000" in log
+    assert "The quick" not in log
+
+
+async def test_a_stream_that_does_not_end_in_time_is_unavailable(process):
+    server = process(*LONG, "--drain-seconds", "0")
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        call = GenerationServiceStub(channel).Generate(endless(), timeout=PATIENCE)
+        await read(call, 9)
+        server.terminate()
+        assert await code_of(call) is grpc.StatusCode.UNAVAILABLE
+    assert (await ended(server))[0] == 0
+
+
+async def test_a_second_signal_does_not_wait_for_streams(process):
+    server = process(*LONG, "--drain-seconds", "600")
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        call = GenerationServiceStub(channel).Generate(endless(), timeout=PATIENCE)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        await read(call, 9)
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        server.terminate()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        server.terminate()
+        assert await code_of(call) is grpc.StatusCode.UNAVAILABLE
+        watch.cancel()
+    assert (await ended(server))[0] == 0
+
+
+async def test_sigint_ends_it_as_sigterm_does(process):
+    server = process()
+    server.popen.send_signal(signal.SIGINT)
+    assert (await ended(server))[0] == 0
+
+
+async def test_a_model_that_fails_ends_the_process_with_an_error(models_folder):
+    program = (
+        "import sys; from bundle.runner import Runner; from service.__main__ import main\n"
+        "step, calls = Runner.step, []\n"
+        "def broken(*arguments):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) > 20: raise RuntimeError('boom')\n"
+        "    return step(*arguments)\n"
+        "Runner.step = broken\n"
+        "sys.exit(main())\n"
+    )
+    server = start_process(models_folder, 0, LONG, ("-c", program))
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        call = GenerationServiceStub(channel).Generate(endless(), timeout=PATIENCE)
+        assert await code_of(call) is grpc.StatusCode.INTERNAL
+    code, log = await ended(server)
+    assert code == 1
+    assert "boom" in log
+
+
+def one_line(arguments: list[str]) -> str:
+    """Return the error of a server that does not start."""
+    started = open_process(arguments)
+    output, errors = started.communicate(timeout=PATIENCE)
+    assert (started.returncode, output) == (2, "")
+    (line,) = errors.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_what_keeps_it_from_starting_is_one_line(models_folder, tmp_path):
+    assert "--models is missing" in one_line([])
+    assert "no such folder" in one_line(["--models", str(tmp_path / "nope")])
+    assert "holds no bundle" in one_line(["--models", str(tmp_path)])
+    folder = ["--models", str(models_folder)]
+    assert "--rows: '0'" in one_line([*folder, "--rows", "0"])
+    assert "--nope" in one_line([*folder, "--nope"])
+    assert "device cuda" in one_line([*folder, "--device", "cuda"])
+    assert "cannot listen on 192.0.2.1:1" in one_line([*folder, "--host", "192.0.2.1", "--port", "1"])
+
+
+def test_a_port_in_use_keeps_it_from_starting(models_folder, process):
+    port = process().address.rpartition(":")[2]
+    assert "Address already in use" in one_line(["--models", str(models_folder), "--port", port])
+
+
+def test_a_corrupt_bundle_keeps_it_from_starting(models_folder, tmp_path):
+    shutil.copytree(models_folder / "gru", tmp_path / "gru")
+    graph = tmp_path / "gru" / "1" / "step.onnx"
+    graph.write_bytes(graph.read_bytes()[:-1])
+    line = one_line(["--models", str(tmp_path)])
+    assert "step.onnx: has" in line
+
+
+def test_settings_come_from_flags_then_the_environment_then_the_file(models_folder, tmp_path):
+    from service.settings import read_settings
+
+    file = tmp_path / "settings.toml"
+    file.write_text(f'models = "{models_folder}"\nrows = 7\nport = 7\nthreads = 7\n')
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SEQSTREAM_CONFIG", str(file))
+        environment.setenv("SEQSTREAM_PORT", "8")
+        environment.setenv("SEQSTREAM_THREADS", "8")
+        settings = read_settings(["--threads", "9"])
+    assert (settings.models, settings.rows, settings.port, settings.threads) == (models_folder, 7, 8, 9)
+
+
+def test_a_server_loads_nothing_of_training_or_export(models_folder):
+    program = (
+        "import asyncio, json, sys; from service.engine import EngineSettings; from service.models import load_models\n"
+        "import service.__main__, service.client; from service.wire.server import Server; from pathlib import Path\n"
+        "async def main():\n"
+        "    models = load_models(Path(sys.argv[1]), 'cpu', 1, EngineSettings())\n"
+        "    server = Server(models, 9)\n"
+        "    await server.start('127.0.0.1', 0); await server.drain(0); await server.stop()\n"
+        "asyncio.run(main())\n"
+        "print(json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))\n"
+    )
+    command = [sys.executable, "-c", program, str(models_folder)]
+    output = subprocess.run(
+        command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    loaded = set(json.loads(output.stdout))
+    assert "onnxruntime" in loaded
+    assert not loaded & {"torch", "onnx", "onnxscript", "training", "export"}

@@ -1,0 +1,275 @@
+"""Training by gradient: the loop. AdamW steps on batches, validation, early stopping and checkpoints.
+
+A step is a function of what the checkpoint holds and of (seed, step): dropout and data order draw their random numbers
+from these two alone. So a run that was stopped and resumed ends with the same weights, to the bit, as one that was
+not, as long as the budget is counted in steps; a budget in minutes makes the learning rate follow the clock.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from training.batches import Batches, Share
+from training.checkpoint import Checkpoint, save_checkpoint
+from training.display import Display, describe, duration
+from training.interrupt import Interrupt
+from training.journal import Journal, Record
+from training.meter import Meter
+from training.models.step_model import StepModel
+from training.objective import Objective
+from training.optimizer import build_optimizer, learning_rate
+from training.run import WEIGHTS, load_weights, save_result
+from training.settings import Optimisation
+from training.validation import Validation, loss_metrics, total_loss
+
+_LOG_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FitData:
+    """What is learned from: batches, what is measured on held-out data, and for people name and fingerprint."""
+
+    batches: Batches
+    validation: Validation
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FitOutput:
+    """Where it goes: the run folder, its journal (None in every process but the first) and the screen."""
+
+    folder: Path
+    journal: Journal | None
+    display: Display
+
+
+class GradientFit:
+    """One training, from its first step or from a checkpoint.
+
+    Args:
+        fabric: launched.
+        model: to be trained, in place.
+        data: what it learns from.
+        settings: how.
+        seed: of data order and dropout.
+        output: where results go.
+
+    Attributes:
+        step: steps done.
+        seconds: time spent, validations included, over all sessions of the run.
+    """
+
+    def __init__(
+        self, fabric: Fabric, model: StepModel, data: FitData, settings: Optimisation, seed: int, output: FitOutput
+    ) -> None:
+        self.step = 0
+        self.seconds = 0.0
+        self._fabric = fabric
+        self._model = model
+        self._data = data
+        self._settings = settings
+        self._seed = seed
+        self._output = output
+        self._share = Share(fabric.global_rank, fabric.world_size)
+        self._best_loss = math.inf
+        self._stale = 0
+        self._validated_at: int | None = None
+        self._validated_seconds = 0.0
+        self._meter = Meter()
+        self._objective = Objective(model)
+        # One kernel for all parameters, unless it would have to undo the scaling of half-precision gradients itself.
+        fused = getattr(fabric.strategy.precision, "scaler", None) is None
+        self._wrapped, self._optimizer = fabric.setup(self._objective, build_optimizer(model, settings, fused=fused))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to where a checkpoint was written.
+
+        Raises:
+            ValueError: it belongs to another model or to other data.
+        """
+        if checkpoint.data_sha256 != self._data.sha256:
+            raise ValueError(f"--resume: the data is no longer what {self._output.folder} was trained on")
+        try:
+            self._model.load_state_dict(checkpoint.model)
+            self._optimizer.load_state_dict(checkpoint.optimizer)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"--resume: the checkpoint is not of this model: {str(error).splitlines()[0]}") from None
+        self._fabric.strategy.precision.load_state_dict(checkpoint.scaler)
+        self.step, self.seconds = checkpoint.step, checkpoint.seconds
+        self._best_loss, self._stale = checkpoint.best_loss, checkpoint.stale
+
+    def run(self) -> str:
+        """Train until the budget is spent, patience is lost, or the process is told to stop.
+
+        Returns why it ended: "budget", "patience" or "interrupt". Afterwards there is a checkpoint in the run folder,
+        and weights.
+
+        Raises:
+            ValueError: the loss is no longer a number.
+        """
+        started = time.monotonic() - self.seconds
+        self._wrapped.train()
+        with Interrupt() as interrupt, self._output.display:
+            self._meter.restart()
+            while (reason := self._reason_to_stop(interrupt, time.monotonic() - started)) is None:
+                self._train_step()
+                if self.step % _LOG_EVERY == 0:
+                    self._log()
+                if self._validation_is_due():
+                    self._validate()
+                if self.step % self._settings.checkpoint_every == 0:
+                    self._checkpoint()
+            if reason != "interrupt" and self._validated_at != self.step:
+                self._validate()
+            self._checkpoint()
+        return reason
+
+    def measure_best(self) -> Record:
+        """Take the best weights back and measure them once more, decoding all held-out pairs; saves the result."""
+        self._fabric.barrier()  # the first process may still be writing them
+        load_weights(self._model, self._output.folder / WEIGHTS)
+        metrics = self._measure(everything=True)
+        self._save_result(metrics)
+        return metrics
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is spent."""
+        steps, minutes = self._settings.step_budget, self._settings.minutes
+        by_steps = self.step / steps if steps else 0.0
+        return max(by_steps, self.seconds / (60 * minutes) if minutes else 0.0)
+
+    def _reason_to_stop(self, interrupt: Interrupt, seconds: float) -> str | None:
+        requested = interrupt.requested
+        if self._share.of > 1:  # clocks and signals differ, so the first process decides for all
+            seconds, requested = self._fabric.broadcast((seconds, requested))
+        self.seconds = seconds
+        if requested:
+            return "interrupt"
+        if self.progress >= 1:
+            return "budget"
+        patience = self._settings.patience
+        return "patience" if patience and self._stale >= patience else None
+
+    def _validation_is_due(self) -> bool:
+        seconds = self._settings.validate_seconds
+        late = bool(seconds) and self.seconds - self._validated_seconds >= seconds
+        return late or self.step % self._settings.validate_every == 0
+
+    def _train_step(self) -> None:
+        seed_step(self._seed, self.step, self._share.rank)
+        rate = learning_rate(self._settings, self.step, self.progress)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        batch = self._data.batches.training(self.step, self._share)
+        loss, count = self._wrapped(batch.to(self._fabric.device))
+        loss = loss / count
+        self._fabric.backward(loss)
+        # A gradient that is not finite is dealt with elsewhere: skipped in 16-mixed, seen in the loss otherwise.
+        self._fabric.clip_gradients(
+            self._wrapped, self._optimizer, max_norm=self._settings.gradient_clip, error_if_nonfinite=False
+        )
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.step += 1
+        self._meter.add(loss.detach(), batch.token_count * self._share.of)
+
+    def _log_pending(self) -> None:
+        if self._meter.pending:
+            self._log()
+
+    def _log(self) -> None:
+        loss, speed = self._meter.read()
+        loss = self._over_processes(torch.tensor(loss), "mean").item()
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"the loss is {loss} at step {self.step}; try a --learning-rate below {self._settings.learning_rate:g}"
+            )
+        metrics = {
+            "training_loss": loss,
+            "learning_rate": self._optimizer.param_groups[0]["lr"],
+            "tokens_per_second": round(speed, 1),
+        }
+        self._write(metrics)
+        left = self._seconds_left()
+        self._output.display.advance(self.step, self.progress, left, metrics)
+        if self._meter.first_estimate():
+            pace = f"{self._meter.steps_per_second:.3g} steps/s, {speed:,.0f} tokens/s"
+            self._output.display.say(f"{pace}: about {duration(left)} to go")
+        self._meter.restart()
+
+    def _validate(self) -> None:
+        self._log_pending()
+        metrics = self._measure(everything=False)
+        self._validated_at, self._validated_seconds = self.step, self.seconds
+        self._write(metrics)
+        self._output.display.say(f"step {self.step:,}, {duration(self.seconds)}: {describe(metrics)}")
+        if metrics["validation_loss"] < self._best_loss:
+            self._best_loss, self._stale = metrics["validation_loss"], 0
+            self._save_result(metrics)
+        else:
+            self._stale += 1
+        self._meter.restart()
+
+    def _measure(self, *, everything: bool) -> Record:
+        with self._fabric.autocast():
+            total = total_loss(self._objective, self._data.batches.validation(self._share), self._fabric.device)
+        nats, tokens = self._over_processes(total, "sum").tolist()
+        metrics = loss_metrics(nats, tokens, self._data.validation.tokens_per_byte)
+        if self._fabric.is_global_zero:
+            metrics |= self._data.validation.decoded(self._objective, everything=everything)
+        return metrics
+
+    def _checkpoint(self) -> None:
+        self._log_pending()
+        if not self._fabric.is_global_zero:
+            return
+        if not (self._output.folder / WEIGHTS).exists():  # stopped before the first validation
+            self._save_result({})
+        checkpoint = Checkpoint(
+            step=self.step,
+            seconds=self.seconds,
+            best_loss=self._best_loss,
+            stale=self._stale,
+            data_sha256=self._data.sha256,
+            model=self._model.state_dict(),
+            optimizer=self._optimizer.state_dict(),
+            scaler=self._fabric.strategy.precision.state_dict(),
+        )
+        save_checkpoint(self._output.folder, checkpoint)
+        self._meter.restart()
+
+    def _save_result(self, metrics: Record) -> None:
+        if self._fabric.is_global_zero:
+            save_result(self._output.folder, self._model, self._data.name, self._data.sha256, metrics)
+
+    def _write(self, metrics: Record) -> None:
+        if self._output.journal is not None:
+            self._output.journal.write(self.step, self.seconds, metrics)
+
+    def _over_processes(self, value: Tensor, operation: str) -> Tensor:
+        if self._share.of == 1:
+            return value
+        reduced = self._fabric.all_reduce(value.to(self._fabric.device), reduce_op=operation)
+        assert isinstance(reduced, Tensor)
+        return reduced.cpu()
+
+    def _seconds_left(self) -> float:
+        steps, minutes = self._settings.step_budget, self._settings.minutes
+        pace = self._meter.steps_per_second
+        by_steps = (steps - self.step) / pace if steps and pace else math.inf
+        return min(by_steps, 60 * minutes - self.seconds if minutes else math.inf)
+
+
+def seed_step(seed: int, step: int, rank: int) -> None:
+    """Seed every generator of torch for one step of one process: no other state of theirs ever matters."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0]))

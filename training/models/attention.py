@@ -1,0 +1,58 @@
+"""Attention to a memory that is whole from the start: a source in cross-attention, the sequence itself in an encoder.
+
+Keys and values are made once, by `memory`, and can then be read any number of times. Knows nothing about caches.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention in several heads (Vaswani et al. 2017, section 3.2)."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.merge = nn.Linear(width, width)
+
+    def memory(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values [B, heads, S, head_width] of `source` [B, S, width]."""
+        keys, values = split_heads(self.key_value(source), 2 * self.heads).chunk(2, dim=1)
+        return keys, values
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Attend from `x` [B, T, width] to the places of the memory where `mask` [B, 1, 1, S] is true."""
+        query = split_heads(self.query(x), self.heads)
+        dropout = self.dropout if self.training else 0.0
+        merged: Tensor = self.merge(attend(query, keys, values, mask, dropout).transpose(1, 2).flatten(2))
+        return merged
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Cut [B, T, heads · head_width] into [B, heads, T, head_width]."""
+    batch, time, width = x.shape
+    return x.view(batch, time, heads, width // heads).transpose(1, 2)
+
+
+def attend(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, dropout: float = 0.0, scale: float | None = None
+) -> Tensor:
+    """Attend from `query` [B, heads, T, head_width] to keys and values [B, heads, S, head_width]; the shape of `query`.
+
+    mask: [B, 1, 1, S], true where the memory is real. scale: of the scores, 1 / sqrt(head_width) if not given.
+    """
+    exporting = torch.compiler.is_exporting()
+    if exporting:
+        # ONNX Runtime sums for a lone query in another order than for several. With one more none is ever alone, and
+        # a token gets the same bits by itself and in a longer chunk.
+        query = torch.cat((query, query[:, :, :1]), dim=2)
+    mask = mask.expand(-1, -1, query.shape[2], -1)  # the ONNX operator broadcasts over heads, not over time
+    keys, values = keys.to(query.dtype), values.to(query.dtype)
+    mixed = F.scaled_dot_product_attention(query, keys, values, mask, dropout, scale=scale)
+    return mixed[:, :, :-1] if exporting else mixed

@@ -1,0 +1,77 @@
+"""The blocks of the encoder-decoder Transformer: its layers, each with a residual sum and a norm, after or before.
+
+Knows nothing about tokens or named states.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from training.models.attention import Attention
+from training.models.cached_attention import CachedAttention, Span
+from training.models.feed_forward import FeedForward
+
+
+class Residual(nn.Module):
+    """What stands around a layer: norm(x + layer(x)), or with `norm_first` x + layer(norm(x))."""
+
+    def __init__(self, width: int, dropout: float, norm_first: bool) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.norm_first = norm_first
+
+    def enter(self, x: Tensor) -> Tensor:
+        """Return what the layer reads."""
+        entered: Tensor = self.norm(x) if self.norm_first else x
+        return entered
+
+    def forward(self, x: Tensor, layer_output: Tensor) -> Tensor:
+        """Join the stream with what the layer gave."""
+        x = x + self.dropout(layer_output)
+        joined: Tensor = x if self.norm_first else self.norm(x)
+        return joined
+
+
+class EncoderBlock(nn.Module):
+    """Self-attention over the whole source, feed-forward."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, norm_first: bool) -> None:
+        super().__init__()
+        self.attention = Attention(width, heads, dropout)
+        self.attention_residual = Residual(width, dropout, norm_first)
+        self.feed_forward = FeedForward(width, hidden, "relu", dropout)
+        self.feed_forward_residual = Residual(width, dropout, norm_first)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map `x` [B, S, width], real where `mask` [B, 1, 1, S] is true, to the same shape."""
+        entered = self.attention_residual.enter(x)
+        x = self.attention_residual(x, self.attention(entered, *self.attention.memory(entered), mask))
+        out: Tensor = self.feed_forward_residual(x, self.feed_forward(self.feed_forward_residual.enter(x)))
+        return out
+
+
+class DecoderBlock(nn.Module):
+    """Cached self-attention, attention to the source, feed-forward."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, norm_first: bool) -> None:
+        super().__init__()
+        self.attention = CachedAttention(width, heads, heads, dropout)
+        self.attention_residual = Residual(width, dropout, norm_first)
+        self.cross_attention = Attention(width, heads, dropout)
+        self.cross_residual = Residual(width, dropout, norm_first)
+        self.feed_forward = FeedForward(width, hidden, "relu", dropout)
+        self.feed_forward_residual = Residual(width, dropout, norm_first)
+
+    def forward(
+        self, x: Tensor, span: Span, caches: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor], mask: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Map `x` [B, T, width] to the same shape; returns it and the caches of keys and values.
+
+        memory: keys and values of the source [B, heads, S, head_width], real where `mask` [B, 1, 1, S] is true.
+        """
+        mixed, keys, values = self.attention(self.attention_residual.enter(x), span, *caches)
+        x = self.attention_residual(x, mixed)
+        x = self.cross_residual(x, self.cross_attention(self.cross_residual.enter(x), *memory, mask))
+        x = self.feed_forward_residual(x, self.feed_forward(self.feed_forward_residual.enter(x)))
+        return x, keys, values

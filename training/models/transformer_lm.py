@@ -1,0 +1,138 @@
+"""The decoder-only Transformer: pre-norm blocks of cached self-attention and feed-forward layers.
+
+Positions, norms, activation and the number of key and value heads are the config's choice, so the model of GPT-2 and
+that of Llama are two configs of one file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from bundle.manifest import StateSpec
+from training.models.cached_attention import CachedAttention, Span
+from training.models.config import Dropout, LanguageConfig, Layers, Limit, Width
+from training.models.feed_forward import Activation, FeedForward, Norm, normalisation
+from training.models.heads import check_heads, initialise
+from training.models.positions import rotations, sinusoids
+from training.models.step_model import State, StepModel
+from training.models.vocabulary import Vocabulary
+
+
+class TransformerLmConfig(LanguageConfig):
+    """`transformer-lm`: a causal Transformer."""
+
+    width: Width = Field(default=256, description="of the residual stream")
+    heads: int = Field(
+        default=4, ge=1, le=1024, description="query heads; width / heads is a multiple of 8, for RoPE 16"
+    )
+    kv_heads: int | None = Field(
+        default=None, ge=1, description="key and value heads, a divisor of heads; default heads"
+    )
+    layers: Layers = Field(default=4, description="blocks")
+    hidden: Width | None = Field(
+        default=None, description="units in a feed-forward layer; default 4 × width, gated 8/3 × width"
+    )
+    positions: Literal["rope", "sinusoidal", "learned"] = Field(default="rope", description="how order is told")
+    rope_base: float = Field(default=10_000.0, gt=1.0, description="of the wavelengths of rotary positions")
+    norm: Norm = Field(default="rms", description="before each layer and at the end")
+    activation: Activation = Field(default="swiglu", description="of the feed-forward layers")
+    dropout: Dropout = Field(default=0.0, description="share dropped in training")
+    tied: bool = Field(default=True, description="one table for embeddings and logits")
+    context_limit: Limit = Field(default=512, description="most tokens a row may consume")
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> TransformerLmConfig:
+        check_heads(self.width, self.heads, self.groups, multiple=16 if self.positions == "rope" else 8)
+        return self
+
+    @property
+    def groups(self) -> int:
+        return self.kv_heads or self.heads
+
+    @property
+    def units(self) -> int:
+        """Of the feed-forward layers; gated they have three matrices, so two thirds of the units weigh the same."""
+        gated = -(-self.width * 8 // (3 * 32)) * 32  # rounded up to a multiple of 32
+        return self.hidden or (gated if self.activation == "swiglu" else 4 * self.width)
+
+
+class TransformerLm(StepModel):
+    """State: the `position` and, for each layer, the caches of keys and values."""
+
+    chunk = "single"
+    positions: Tensor
+    cosines: Tensor
+    sines: Tensor
+
+    def __init__(self, config: TransformerLmConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary_size = config.vocabulary_size
+        self.context_limit = config.context_limit
+        # A table small enough for even logits at the start, scaled up on the way in, learns fastest when it is tied.
+        self.vocabulary = Vocabulary(
+            config.vocabulary_size, config.width, tied=config.tied, spread=0.03, scale=config.width**0.5
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
+        self.norm = normalisation(config.norm, config.width)
+        self._make_positions()
+        initialise(self.blocks, config.layers)
+
+    def _make_positions(self) -> None:
+        limit, width = self.config.context_limit, self.config.width
+        if self.config.positions == "learned":
+            self.positions = nn.Parameter(torch.empty(limit, width).normal_(std=0.03 * width**0.5))
+        elif self.config.positions == "sinusoidal":
+            self.register_buffer("positions", sinusoids(limit, width), persistent=False)
+        else:
+            cosines, sines = rotations(limit, width // self.config.heads, self.config.rope_base)
+            self.register_buffer("cosines", cosines, persistent=False)
+            self.register_buffer("sines", sines, persistent=False)
+
+    @property
+    def states(self) -> tuple[StateSpec, ...]:
+        config = self.config
+        shape = (config.groups, config.context_limit, config.width // config.heads)
+        caches = (
+            StateSpec(name=f"{part}_{index}", kind="cache", dtype="float32", shape=shape, axis=1)
+            for index in range(config.layers)
+            for part in ("key", "value")
+        )
+        return (StateSpec(name="position", kind="recurrent", dtype="int64", shape=()), *caches)
+
+    def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+        rotary = (self.cosines, self.sines) if self.config.positions == "rope" else None
+        span = Span(state["position"], lengths, tokens.shape[1], rotary)
+        x = self.vocabulary(tokens)
+        if rotary is None:
+            x = x + self.positions[span.places(self.config.context_limit)]
+        x = self.dropout(x)
+        new = {"position": state["position"] + lengths}
+        for index, block in enumerate(self.blocks):
+            key, value = f"key_{index}", f"value_{index}"
+            x, new[key], new[value] = block(x, span, state[key], state[value])
+        return self.norm(x).float(), new
+
+    def logits(self, features: Tensor) -> Tensor:
+        return self.vocabulary.logits(features)
+
+
+class _Block(nn.Module):
+    def __init__(self, config: TransformerLmConfig) -> None:
+        super().__init__()
+        self.attention_norm = normalisation(config.norm, config.width)
+        self.attention = CachedAttention(config.width, config.heads, config.groups, config.dropout)
+        self.feed_forward_norm = normalisation(config.norm, config.width)
+        self.feed_forward = FeedForward(config.width, config.units, config.activation, config.dropout)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        mixed, keys, values = self.attention(self.attention_norm(x), span, keys, values)
+        x = x + self.dropout(mixed)
+        x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        return x, keys, values
