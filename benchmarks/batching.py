@@ -18,7 +18,8 @@ TOKENS, ROUNDS, STREAMS = 128, 5, 32
 
 def gain(models: Path, name: str) -> dict[str, float]:
     """Tokens/s of 32 streams against one, alternating on one server."""
-    one, many = [], []
+    one: list[float] = []
+    many: list[float] = []
     with serving(models, "--rows", str(STREAMS)) as server:
         for _ in range(ROUNDS):
             for streams, figures in ((1, one), (STREAMS, many)):

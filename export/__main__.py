@@ -32,7 +32,7 @@ examples:
 
 exit status: 0 written, 1 refused by a check, 2 bad input."""
 
-REFUSED, BAD_INPUT = 1, 2
+REFUSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 _FUNCTION = re.compile(r"[\w.]+:\w+")
 
 
@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"{'.'.join(map(str, first['loc']))}: {first['msg']} ({first['input']!r} given)", BAD_INPUT)
     except (ValueError, OSError) as error:
         return _fail(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        return _fail("interrupted, nothing written", INTERRUPTED)
     show(bundle, Console())
     return 0
 

@@ -28,7 +28,8 @@ def verify(model: StepModel, bundle: Bundle, trained_length: int, threads: int =
     """
     maker = Maker(bundle.manifest, trained_length)
     try:
-        runner = Runner(bundle, threads=threads)
+        # Waiting threads sleep: bits do not depend on it, and the machine may be busy with something else.
+        runner = Runner(bundle, threads=threads, spin=False)
     except BundleError as error:
         raise Refusal(f"check 'loads' failed: {error}") from error
     trial = Trial(Player(runner, rows_needed(maker)), Reference(model))

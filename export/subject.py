@@ -10,9 +10,10 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
+import tokenizers
 
 from bundle.manifest import SpecialTokens, Training
+from bundle.tokenizer import Tokenizer
 from training.models.step_model import SourceStepModel, StepModel
 from training.run import load_run, load_weights, read_config
 
@@ -78,11 +79,9 @@ def from_builder(builder: Builder) -> Subject:
     """Build a model and load its weights. Raises ValueError, one line."""
     model = _build(builder.function)
     load_weights(model, builder.checkpoint)
-    tokenizer = _tokenizer(builder.tokenizer, model.vocabulary_size)
+    special_tokens = _special_tokens(_tokenizer(builder.tokenizer, model.vocabulary_size), builder)
     if isinstance(model, SourceStepModel):
-        if builder.source_tokenizer is None:
-            raise ValueError(f"{builder.function}: takes a source; give its --source-tokenizer")
-        _tokenizer(builder.source_tokenizer, model.source_vocabulary_size)
+        _check_source(model, builder, special_tokens)
     elif builder.source_tokenizer is not None:
         raise ValueError(f"--source-tokenizer: {builder.function} takes no source")
     return Subject(
@@ -90,7 +89,7 @@ def from_builder(builder: Builder) -> Subject:
         family=type(model).__name__,
         tokenizer=builder.tokenizer,
         source_tokenizer=builder.source_tokenizer,
-        special_tokens=_special_tokens(tokenizer, builder),
+        special_tokens=special_tokens,
         training=Training(parameters=model.parameter_count, data="unknown"),
     )
 
@@ -108,19 +107,32 @@ def _build(function: str) -> StepModel:
     return model
 
 
-def _tokenizer(path: Path, vocabulary_size: int) -> Tokenizer:
+def _check_source(model: SourceStepModel, builder: Builder, special_tokens: SpecialTokens) -> None:
+    path = builder.source_tokenizer
+    if path is None:
+        raise ValueError(f"{builder.function}: takes a source; give its --source-tokenizer")
+    end = _tokenizer(path, model.source_vocabulary_size).token_to_id(builder.special[-1])
+    if end != special_tokens.eos:
+        raise ValueError(
+            f"{path}: {builder.special[-1]!r} has the id {end}, in the target vocabulary {special_tokens.eos}; "
+            "a source ends with the same id"
+        )
+
+
+def _tokenizer(path: Path, vocabulary_size: int) -> tokenizers.Tokenizer:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        backend = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # noqa: BLE001 - the library raises plain Exception
         raise ValueError(f"{path}: not a tokenizer: {error}") from None
-    if tokenizer.get_vocab_size() > vocabulary_size:
-        raise ValueError(f"{path}: has {tokenizer.get_vocab_size()} ids, the model's vocabulary {vocabulary_size}")
-    return tokenizer
+    size = Tokenizer(backend).vocabulary_size
+    if size > vocabulary_size:
+        raise ValueError(f"{path}: has ids up to {size - 1}, the model's vocabulary is {vocabulary_size}")
+    return backend
 
 
-def _special_tokens(tokenizer: Tokenizer, builder: Builder) -> SpecialTokens:
+def _special_tokens(tokenizer: tokenizers.Tokenizer, builder: Builder) -> SpecialTokens:
     ids = {}
     for role, name in zip(("pad", "bos", "eos"), builder.special, strict=True):
         ids[role] = tokenizer.token_to_id(name)

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,8 +124,9 @@ def _workplace(models: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=".export-", dir=models) as temporary:
             yield Path(temporary)
     except BaseException:
-        for folder in missing:
-            folder.rmdir()
+        with suppress(OSError):  # somebody else has put something there
+            for folder in missing:
+                folder.rmdir()
         raise
 
 

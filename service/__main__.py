@@ -17,6 +17,10 @@ from service.models import Models, ServedModel, load_models
 from service.settings import Settings, SettingsError, read_settings
 from service.wire.server import PortError, Server
 
+# After every step the engine's thread asks for the interpreter's lock, which the event loop may keep for so long while it
+# writes messages. With 32 streams on two busy cores, 0.2 to 1 ms gave a tenth to a third more tokens per second than the
+# interpreter's own 5 ms.
+_SWITCH_SECONDS = 0.0005
 # What is left of calls to other models when one has failed.
 _FAILED_SECONDS = 1.0
 
@@ -38,9 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, BundleError, DeviceError, PortError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # while models are loaded
+        return 130
 
 
 def _run(models: Models, settings: Settings) -> int:
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         import uvloop
     except ModuleNotFoundError:  # there is none for Windows
@@ -55,10 +62,10 @@ async def serve(models: Models, settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     server = Server(models, settings.max_new_tokens_limit)
-    port = await server.start(settings.host, settings.port)
+    address = await server.start(settings.host, settings.port)
     for model in models:
         print(_describe(model), flush=True)
-    print(f"listening on {settings.host}:{port}", flush=True)
+    print(f"listening on {address}", flush=True)
     told, failed = asyncio.create_task(signals.get()), asyncio.create_task(server.failed())
     await asyncio.wait((told, failed), return_when=asyncio.FIRST_COMPLETED)
     if failed.done():

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.candidates import largest
+
 Column = NDArray[Any]  # [n, 1]: one number for every row
 Weights = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -105,7 +107,7 @@ def _typical(weights: Weights, typical_p: Column) -> Weights:
     information = -np.log(probabilities, where=present, out=np.zeros_like(probabilities))
     entropy = np.cumsum(probabilities * information, axis=1)[:, -1:]
     distance = np.where(present, np.abs(information - entropy), np.inf)
-    order = np.argsort(distance, axis=1, kind="stable")
+    order = largest(-distance.astype(np.float32), weights.shape[1])[1]
     cumulative = np.cumsum(np.take_along_axis(probabilities, order, axis=1), axis=1)
     kept = np.ones(weights.shape, np.bool_)
     np.less(cumulative[:, :-1], typical_p, out=kept[:, 1:])

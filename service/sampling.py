@@ -30,16 +30,15 @@ Logits = NDArray[np.float32]
 class Way(enum.IntEnum):
     """How a row's token is found.
 
-    GREEDY: the largest logit, the lowest id where several are.    TOP: among the graph's k largest, by top_k.
-    NUCLEUS: among the k largest if they hold the probability top_p, else as SORTED.
-    PLAIN: among all, in the order of ids.                         SORTED: among all, likeliest first.
+    GREEDY: the largest logit, the lowest id where several are.    PLAIN: among all, in the order of ids.
+    TOP: among the `width` largest, which hold the top_k.
+    NUCLEUS: among the `width` largest, or, until they hold the probability top_p, more and more.
     """
 
     GREEDY = 0
-    TOP = 1
-    NUCLEUS = 2
-    PLAIN = 3
-    SORTED = 4
+    PLAIN = 1
+    TOP = 2
+    NUCLEUS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ class _Group:
 
     way: Way
     changed: bool
+    width: int
     rows: Ids
     picks: Ids | None
     scale: Column
@@ -69,22 +69,23 @@ class Sampler:
 
     def __init__(self, capacity: int, vocabulary_size: int, top_k: int, stops: IdTable) -> None:
         """`top_k` is the width of the graph's top_values; `stops` the tokens that end each row."""
-        self._width = min(top_k, vocabulary_size)
+        self._given = top_k
         self._vocabulary_size = vocabulary_size
+        self._width = np.zeros(capacity, np.int64)
         self._way = np.zeros(capacity, np.int8)
         self._changed = np.zeros(capacity, np.bool_)
         self._scale = np.ones(capacity, np.float32)
         self._filters = np.zeros((4, capacity), np.float64)
         self._seed = np.zeros(capacity, np.uint64)
         self._sample = np.zeros(capacity, np.uint64)
-        self._columns = (self._way, self._changed, self._scale, self._seed, self._sample)
+        self._columns = (self._way, self._width, self._changed, self._scale, self._seed, self._sample)
         self._penalties = Penalties(capacity, vocabulary_size, stops)
         self._made: dict[tuple[int, int], _Groups] = {}
 
     def install(self, row: int, request: GenerationRequest, sample: int) -> None:
         """Make `row` the start of sample number `sample` of `request`."""
         sampling = request.sampling
-        self._way[row] = self._choose_way(sampling)
+        self._way[row], self._width[row] = self._choose_way(sampling)
         self._changed[row] = changes_logits(request)
         # Capped, so that a logit's distance from the largest, times this, stays finite.
         self._scale[row] = min(1 / sampling.temperature, 1e25) if sampling.temperature > 0 else 1
@@ -125,21 +126,23 @@ class Sampler:
         if tracked.size:
             self._penalties.record(tracked, tokens[tracked - first])
 
-    def _choose_way(self, sampling: SamplingParameters) -> Way:
+    def _choose_way(self, sampling: SamplingParameters) -> tuple[Way, int]:
         if sampling.temperature == 0:
-            return Way.GREEDY
-        if (sampling.top_k or self._vocabulary_size) <= self._width:
-            return Way.TOP
-        if sampling.top_k == 0 and sampling.top_p < 1:
-            return Way.NUCLEUS
-        if sampling.top_k == 0 and sampling.typical_p >= 1:
-            return Way.PLAIN
-        return Way.SORTED
+            return Way.GREEDY, 0
+        if sampling.top_k or self._vocabulary_size <= self._given:
+            width = self._given
+            while width < min(sampling.top_k, self._vocabulary_size):
+                width = self._wider(width)
+            return Way.TOP, width
+        return (Way.NUCLEUS, self._given) if sampling.top_p < 1 else (Way.PLAIN, 0)
+
+    def _wider(self, width: int) -> int:
+        return min(8 * width, self._vocabulary_size)
 
     def _groups(self, first: int, end: int) -> _Groups:
         if (first, end) not in self._made:
             groups = []
-            kinds = self._way[first:end] * 2 + self._changed[first:end]
+            kinds = (self._width * len(Way) + self._way)[first:end] * 2 + self._changed[first:end]
             for kind in np.unique(kinds).tolist():
                 picks = np.flatnonzero(kinds == kind)
                 groups.append(self._group(kind, first + picks, picks if len(picks) < end - first else None))
@@ -157,7 +160,8 @@ class Sampler:
             min_p if min_p.any() else None,
             typical_p if np.isfinite(typical_p).any() else None,
         )
-        return _Group(Way(kind // 2), bool(kind % 2), rows, picks, self._scale[rows, None], filters)
+        width, way = divmod(kind // 2, len(Way))
+        return _Group(Way(way), bool(kind % 2), width, rows, picks, self._scale[rows, None], filters)
 
     def _find(self, group: _Group, output: StepOutput, positions: Ids, numbers: Floats) -> Ids:
         logits, values, ids = output.logits, output.top_values, output.top_indices
@@ -167,15 +171,26 @@ class Sampler:
             return logits.argmax(axis=1) if group.changed else ids[:, 0]
         if group.way is Way.PLAIN:
             return draw(group.filters.apply(_weights(logits, logits, group.scale)), numbers)
-        if group.way is Way.SORTED:
-            return _draw_sorted(logits, group.scale, group.filters, numbers)
-        if group.changed:
-            values, ids = largest(logits, self._width)
-        weights = _weights(values, values[:, :1], group.scale)
+        if group.changed or group.width > self._given:
+            values, ids = largest(logits, group.width)
         if group.way is Way.TOP:
-            return _pick(ids, draw(group.filters.apply(weights), numbers))
+            return _pick(ids, draw(group.filters.apply(_weights(values, values[:, :1], group.scale)), numbers))
+        return self._find_nucleus(group, logits, values, ids, numbers)
+
+    def _find_nucleus(self, group: _Group, logits: Logits, values: Logits, ids: Ids, numbers: Floats) -> Ids:
         mass = _weights(logits, values[:, :1], group.scale).sum(axis=1, keepdims=True).astype(np.float64)
-        return _draw_nucleus(logits, (weights, ids), mass, group, numbers)
+        tokens = np.empty(len(values), np.int64)
+        rows = np.arange(len(values))
+        while rows.size:
+            weights, filters = _weights(values, values[:, :1], group.scale[rows]), group.filters.take(rows)
+            tokens[rows] = _pick(ids, draw(filters.apply(weights, mass[rows]), numbers[rows]))
+            held, width = cumulative_sums(weights)[:, -1], values.shape[1]
+            assert filters.top_p is not None, "this way is for rows with top_p"
+            short = (held < (filters.top_p * mass[rows])[:, 0]) & (width < self._vocabulary_size)
+            rows = rows[short]
+            if rows.size:
+                values, ids = largest(logits[rows], self._wider(width))
+        return tokens
 
 
 def _weights(logits: Logits, within: Logits, scale: Column) -> Logits:
@@ -188,20 +203,3 @@ def _weights(logits: Logits, within: Logits, scale: Column) -> Logits:
 def _pick(ids: Ids, columns: Ids) -> Ids:
     found: Ids = ids[np.arange(len(columns)), columns]
     return found
-
-
-def _draw_sorted(logits: Logits, scale: Column, filters: Filters, numbers: Floats) -> Ids:
-    values, ids = largest(logits, logits.shape[1])
-    return _pick(ids, draw(filters.apply(_weights(values, values[:, :1], scale)), numbers))
-
-
-def _draw_nucleus(logits: Logits, candidates: tuple[Logits, Ids], mass: Floats, group: _Group, numbers: Floats) -> Ids:
-    """Draw from the candidates (weights, ids) where they hold the nucleus of the whole `mass`, else from all."""
-    weights, ids = candidates
-    scale, filters = group.scale, group.filters
-    assert filters.top_p is not None, "this way is for rows with top_p"
-    tokens = _pick(ids, draw(filters.apply(weights, mass), numbers))
-    held = cumulative_sums(weights)[:, -1:]
-    if (short := np.flatnonzero(held < filters.top_p * mass)).size:
-        tokens[short] = _draw_sorted(logits[short], scale[short], filters.take(short), numbers[short])
-    return tokens

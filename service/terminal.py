@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
+import os
 import sys
 import time
 from typing import Any
@@ -20,20 +22,21 @@ def main(arguments: list[str] | None = None) -> int:
     listing, address = given.pop("list"), given.pop("address")
     if not listing and given["prompt"] is None:
         parser.error("give MODEL and PROMPT, or --list")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         if listing:
             asyncio.run(_list(address))
         else:
             asyncio.run(_generate(address, {name: value for name, value in given.items() if value is not None}))
-    except InvalidArgument as error:
-        bad = [f"{violation.field} {violation.description}" for violation in error.violations]
-        return _fail("; ".join(bad) or str(error))
-    except Unavailable as error:
-        return _fail(f"no answer from {address}: {error}")
     except (ClientError, ValueError) as error:
-        return _fail(str(error))
+        print(f"error: {_message(error, address)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads has seen enough; Python would complain again when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 
@@ -90,9 +93,12 @@ async def _generate(address: str, given: dict[str, Any]) -> None:
         print(stats, file=sys.stderr)
 
 
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return 1
+def _message(error: Exception, address: str) -> str:
+    if isinstance(error, Unavailable):
+        return f"no answer from {address}: {error}"
+    if isinstance(error, InvalidArgument) and error.violations:
+        return "; ".join(f"{violation.field} {violation.description}" for violation in error.violations)
+    return str(error)
 
 
 def _describe(model: Model) -> str:

@@ -48,7 +48,7 @@ if __name__ == "__main__":  # python minimal_gated_unit.py TEXT: writes tokenize
     tokenizer = train_tokenizer("bpe", [text], MinimalGatedUnit.vocabulary_size)
     ids, model = torch.tensor([tokenizer.encode(text).ids[:4096]]), build()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for step in range(100):
+    for _ in range(100):
         at = torch.randint(max(1, ids.shape[1] - 33), (8,))
         window = torch.stack([ids[0, start : start + 33] for start in at.tolist()])
         length = torch.full((8,), window.shape[1] - 1)

@@ -87,7 +87,8 @@ class Calls:
         """End every call that runs with UNAVAILABLE."""
         now = asyncio.get_running_loop().time()
         for scope in self._running:
-            scope.reschedule(now)
+            if scope.when() is None:  # not told before
+                scope.reschedule(now)
 
     @asynccontextmanager
     async def _may_end_early(self) -> AsyncIterator[None]:

@@ -59,9 +59,9 @@ class Server:
         names = [name for file in files for name in _services(file.DESCRIPTOR)]
         reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
 
-    async def start(self, host: str, port: int) -> int:
-        """Start the engines and listen; 0 takes a free port. Returns the port. Raises PortError."""
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    async def start(self, host: str, port: int) -> str:
+        """Start the engines and listen; port 0 takes a free one. Returns "host:port". Raises PortError."""
+        address = _address(host, port)
         try:
             _try_to_bind(host, port)
             bound = self._server.add_insecure_port(address)
@@ -73,7 +73,7 @@ class Server:
         for name in ("", *self._models.names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
-        return bound
+        return _address(host, bound)
 
     async def failed(self) -> None:
         """Return when a step of any model has raised: the server is then of no use."""
@@ -98,6 +98,10 @@ class Server:
         await self._server.stop(_LAST_WORDS_SECONDS)
         for model in self._models:
             await model.engine.stop()
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _try_to_bind(host: str, port: int) -> None:

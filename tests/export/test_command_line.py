@@ -8,8 +8,8 @@ from bundle.folder import open_bundle
 from bundle.manifest import Training
 from export import write
 from export.__main__ import main
-from tests.exported import Bundles
 from tests.export import wrong
+from tests.exported import Bundles
 from training.run import RunConfig, save_result, write_json
 
 Export = Callable[..., int]
@@ -118,7 +118,7 @@ def test_what_is_no_model_is_refused_in_one_line(
         (["--eos", "</s>"], "{tokenizer}: has no token '</s>'; name the one that is eos with --eos"),
         (["--source-tokenizer", "x.json"], "--source-tokenizer: tests.export.wrong:Sum takes no source"),
         (["--tokenizer", "x.json"], "x.json: no such file"),
-        (["--tokenizer", "{text}"], "{text}: has 331 ids, the model's vocabulary 11"),
+        (["--tokenizer", "{text}"], "{text}: has ids up to 330, the model's vocabulary is 11"),
     ],
 )
 def test_files_that_do_not_fit_the_model_are_refused(

@@ -10,8 +10,8 @@ from export.graph import export_step
 from export.port import Port, Ports, start_ports, step_ports
 from export.refusal import Refusal
 from export.shape import settle_shapes
-from tests.exported import Bundles
 from tests.export.wrong import Sum
+from tests.exported import Bundles
 from tests.tiny import TINY
 from training.models.step_model import SourceStepModel, State
 

@@ -14,7 +14,9 @@ WORDS = re.compile(rf"\b({'|'.join(map(re.escape, sorted(FAMILIES, key=len, reve
 def code(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the names and texts of a module that do something: no comments, no docstrings."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    said = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+    said = {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
     for node in ast.walk(tree):
         for field in ("id", "attr", "name", "arg", "module", "value"):
             text = getattr(node, field, None)

@@ -13,9 +13,9 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "own_model" / "minimal_gated_
 
 
 def python(*arguments: str, folder: Path) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command, environment = [sys.executable, *arguments], {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -24,7 +24,9 @@ def attention() -> onnx.ModelProto:
         helper.make_tensor_value_info("total", TensorProto.INT32, []),
     ]
     node = helper.make_node(
-        "GroupQueryAttention", ["qkv", "", "", "keys", "values", "last", "total"], ["mixed", "keys_next", "values_next"],
+        "GroupQueryAttention",
+        ["qkv", "", "", "keys", "values", "last", "total"],
+        ["mixed", "keys_next", "values_next"],
         domain="com.microsoft", num_heads=HEADS, kv_num_heads=HEADS,
     )  # fmt: skip
     outputs = [helper.make_tensor_value_info("mixed", TensorProto.FLOAT, [None, None, HEADS * HEAD_WIDTH])]

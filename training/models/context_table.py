@@ -92,15 +92,25 @@ def _likeliest(
 
 
 def _place(contexts: Integers, homes: int) -> Integers:
-    """Give each context a free slot within `PROBES` of its home, the first ones first; -1 to those that find none."""
+    """Give each context a slot within `PROBES` of its home, or -1. Earlier contexts come first.
+
+    Every context asks for its slots in turn and gives way to an earlier one (deferred acceptance, Gale and Shapley
+    1962), all of them at once; so no context is left out for the sake of a later one.
+    """
     home = contexts % _PRIME * _MULTIPLIER % _PRIME % homes
+    nobody = len(contexts)
+    holder = np.full(homes + PROBES, nobody, dtype=np.int64)
+    probe = np.zeros(len(contexts), dtype=np.int64)
+    asking = np.arange(len(contexts))
+    while len(asking):
+        wanted = home[asking] + probe[asking]
+        before = holder.copy()
+        np.minimum.at(holder, wanted, asking)
+        displaced = before[(holder != before) & (before != nobody)]
+        refused = np.concatenate((asking[holder[wanted] != asking], displaced))
+        probe[refused] += 1
+        asking = refused[probe[refused] < PROBES]
     slots = np.full(len(contexts), -1, dtype=np.int64)
-    taken = np.zeros(homes + PROBES, dtype=bool)
-    waiting = np.arange(len(contexts))
-    for probe in range(PROBES):
-        wanted, first = np.unique(home[waiting] + probe, return_index=True)
-        winners = waiting[first[~taken[wanted]]]
-        slots[winners] = home[winners] + probe
-        taken[slots[winners]] = True
-        waiting = waiting[slots[waiting] < 0]
+    taken = np.flatnonzero(holder != nobody)
+    slots[holder[taken]] = taken
     return slots

@@ -54,10 +54,10 @@ class Transformer(SourceStepModel):
         self.source_vocabulary_size = config.source_vocabulary_size
         self.context_limit = config.context_limit
         self.source_limit = config.source_limit
-        width, scale = config.width, config.width**0.5
+        width, spread = config.width, 0.4 * config.width**-0.5
         self.source_vocabulary = nn.Embedding(config.source_vocabulary_size, width)
-        nn.init.normal_(self.source_vocabulary.weight, std=width**-0.5)
-        self.vocabulary = Vocabulary(config.vocabulary_size, width, tied=config.tied, spread=width**-0.5, scale=scale)
+        nn.init.normal_(self.source_vocabulary.weight, std=spread)
+        self.vocabulary = Vocabulary(config.vocabulary_size, width, tied=config.tied, spread=spread, scale=width**0.5)
         self.dropout = nn.Dropout(config.dropout)
         sizes = (width, config.heads, config.hidden or 4 * width, config.dropout, config.norm_first)
         encoder = nn.ModuleList(EncoderBlock(*sizes) for _ in range(config.layers))

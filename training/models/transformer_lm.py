@@ -73,9 +73,9 @@ class TransformerLm(StepModel):
         self.config = config
         self.vocabulary_size = config.vocabulary_size
         self.context_limit = config.context_limit
-        # A table small enough for even logits at the start, scaled up on the way in, learns fastest when it is tied.
+        width = config.width
         self.vocabulary = Vocabulary(
-            config.vocabulary_size, config.width, tied=config.tied, spread=0.03, scale=config.width**0.5
+            config.vocabulary_size, width, tied=config.tied, spread=0.4 * width**-0.5, scale=width**0.5
         )
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
@@ -86,7 +86,7 @@ class TransformerLm(StepModel):
     def _make_positions(self) -> None:
         limit, width = self.config.context_limit, self.config.width
         if self.config.positions == "learned":
-            self.positions = nn.Parameter(torch.empty(limit, width).normal_(std=0.03 * width**0.5))
+            self.positions = nn.Parameter(torch.empty(limit, width).normal_(std=0.4))
         elif self.config.positions == "sinusoidal":
             self.register_buffer("positions", sinusoids(limit, width), persistent=False)
         else:

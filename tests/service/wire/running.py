@@ -67,7 +67,7 @@ async def serve(
     """Serve a folder on a free port."""
     models = load_models(folder, "cpu", 1, EngineSettings(rows, queue_limit, chunk_tokens=16))
     server = Server(models, most)
-    address = f"127.0.0.1:{await server.start('127.0.0.1', 0)}"
+    address = await server.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(address) as channel:
         try:
             yield Running(server, models, address, channel)

@@ -250,6 +250,7 @@ async def test_a_draining_server_refuses_and_ends_what_runs(running: Running):
         assert (code, found["ErrorInfo"].reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
         assert found["RetryInfo"].retry_delay.ToNanoseconds() > 0
     running.server.end_calls()
+    running.server.end_calls()
     await draining
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         received += [event async for event in call]

@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from protos.seqstream.v1 import model_pb2
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
+from service.__main__ import main
 from tests.service.wire.asking import endless, read, tokens_of
 from tests.service.wire.running import ENVIRONMENT, PATIENCE, ROOT, open_process, start_process
 from tests.service.wire.slow import LONG
@@ -117,38 +118,36 @@ async def test_a_model_that_fails_ends_the_process_with_an_error(models_folder):
     assert "boom" in log
 
 
-def one_line(arguments: list[str]) -> str:
-    """Return the error of a server that does not start."""
-    started = open_process(arguments)
-    output, errors = started.communicate(timeout=PATIENCE)
-    assert (started.returncode, output) == (2, "")
-    (line,) = errors.splitlines()
-    assert line.startswith("error: ")
-    return line
-
-
-def test_what_keeps_it_from_starting_is_one_line(models_folder, tmp_path):
-    assert "--models is missing" in one_line([])
-    assert "no such folder" in one_line(["--models", str(tmp_path / "nope")])
-    assert "holds no bundle" in one_line(["--models", str(tmp_path)])
+def test_what_keeps_it_from_starting_is_one_line(models_folder, tmp_path, capsys):
     folder = ["--models", str(models_folder)]
-    assert "--rows: '0'" in one_line([*folder, "--rows", "0"])
-    assert "--nope" in one_line([*folder, "--nope"])
-    assert "device cuda" in one_line([*folder, "--device", "cuda"])
-    assert "cannot listen on 192.0.2.1:1" in one_line([*folder, "--host", "192.0.2.1", "--port", "1"])
-
-
-def test_a_port_in_use_keeps_it_from_starting(models_folder, process):
-    port = process().address.rpartition(":")[2]
-    assert "Address already in use" in one_line(["--models", str(models_folder), "--port", port])
-
-
-def test_a_corrupt_bundle_keeps_it_from_starting(models_folder, tmp_path):
-    shutil.copytree(models_folder / "gru", tmp_path / "gru")
-    graph = tmp_path / "gru" / "1" / "step.onnx"
+    corrupt = tmp_path / "corrupt"
+    shutil.copytree(models_folder / "gru", corrupt / "gru")
+    graph = corrupt / "gru" / "1" / "step.onnx"
     graph.write_bytes(graph.read_bytes()[:-1])
-    line = one_line(["--models", str(tmp_path)])
-    assert "step.onnx: has" in line
+    for arguments, expected in [
+        ([], "--models is missing"),
+        (["--models", str(tmp_path / "nope")], "no such folder"),
+        (["--models", str(models_folder / "gru")], "holds no bundle"),
+        (["--models", str(corrupt)], "step.onnx: has"),
+        ([*folder, "--rows", "0"], "--rows: '0'"),
+        ([*folder, "--nope"], "--nope"),
+        ([*folder, "--device", "cuda"], "device cuda"),
+        ([*folder, "--host", "192.0.2.1", "--port", "1"], "cannot listen on 192.0.2.1:1"),
+    ]:
+        assert main(arguments) == 2
+        output, errors = capsys.readouterr()
+        (line,) = errors.splitlines()
+        assert output == ""
+        assert line.startswith("error: ")
+        assert expected in line
+
+
+def test_a_port_in_use_keeps_the_process_from_starting(models_folder, process):
+    port = process().address.rpartition(":")[2]
+    second = open_process(["--models", str(models_folder), "--port", port])
+    output, errors = second.communicate(timeout=PATIENCE)
+    assert (second.returncode, output) == (2, "")
+    assert errors == f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
 def test_settings_come_from_flags_then_the_environment_then_the_file(models_folder, tmp_path):
