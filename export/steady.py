@@ -5,7 +5,8 @@ it knows nothing about models. Whether the bits then hold is measured by the par
 
 - `GroupQueryAttention` cuts the queries of a call into blocks of twice the head width; a block of one query (a call of
   17 tokens at head width 8) goes through a matrix-vector kernel that sums in another order. A sink of exp(-1e30) = 0 in
-  the softmax changes no value and takes the operator to the path without blocks.
+  the softmax changes no value and takes the operator to the path without blocks. That path is as fast, but where the
+  caches of a batch outgrow the processor's: there attention alone takes up to a third longer.
 - `Log` computes eight values at a time and the rest of a thread's share one by one, by another formula. `ReduceLogSum`
   over one value computes all of them in the same way.
 """

@@ -17,9 +17,9 @@ from service.models import Models, ServedModel, load_models
 from service.settings import Settings, SettingsError, read_settings
 from service.wire.server import PortError, Server
 
-# After every step the engine's thread asks for the interpreter's lock, which the event loop may keep for so long while it
-# writes messages. With 32 streams on two busy cores, 0.2 to 1 ms gave a tenth to a third more tokens per second than the
-# interpreter's own 5 ms.
+# How long the event loop may keep the interpreter's lock while the engine's thread, which wants it after every step,
+# waits. With 32 streams on two busy cores, 0.2 to 1 ms gave a tenth to a third more tokens per second than the default
+# of 5 ms.
 _SWITCH_SECONDS = 0.0005
 # What is left of calls to other models when one has failed.
 _FAILED_SECONDS = 1.0

@@ -14,7 +14,7 @@ from training.models.counting import Floats, Integers
 
 PROBES = 8
 _PRIME = 2**31 - 1  # products of two residues stay below 2^62
-_MULTIPLIER = 1_220_703_125  # 5^13, a primitive-root-like spreader of neighbouring keys
+_MULTIPLIER = 1_220_703_125  # 5^13: neighbouring keys land far apart
 _EMPTY = -1
 
 
