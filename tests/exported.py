@@ -25,7 +25,7 @@ from training.tokenization import SPECIAL_TOKENS, encode, load_tokenizer, train_
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("bundle", "export", "training/models", "training/tokenization.py", "tests/tiny.py", "tests/exported.py")
-KEPT = 4
+KEPT = 8
 
 TEXTS = (
     "The quick brown fox jumps over the lazy dog; the dog sleeps on, and the fox is gone.",

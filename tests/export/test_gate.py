@@ -6,7 +6,7 @@ import pytest
 
 from bundle.folder import open_bundle
 from export import compare
-from export.contract import GREEDY_TOKENS, contract
+from export.contract import GREEDY_TOKENS, contract, greedy_cases, rows_needed
 from export.extent import Extent, filled
 from export.sequences import Maker, cut
 from tests.exported import Bundles
@@ -89,3 +89,15 @@ def test_only_what_is_filled_of_a_state_counts(bundles: Bundles) -> None:
     extent = Extent(tokens=5, source=3)
     assert filled(key, np.zeros(key.shape), extent).shape[key.axis or 0] == 5
     assert filled(memory, np.zeros(memory.shape), extent).shape[memory.axis or 0] == 3
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4, 5, 9, 40])
+def test_no_case_goes_beyond_the_context_however_small(bundles: Bundles, limit: int) -> None:
+    manifest = open_bundle(bundles.path("transformer-lm")).manifest.model_copy(update={"context_limit": limit})
+    maker = Maker(manifest, trained_length=16)
+    cases = [case for check in contract() for case in check.cases(maker)]
+    assert max(case.sequences.longest for case in cases) == limit
+    assert max(len(case.sequences) for case in cases) + 2 <= rows_needed(maker)
+    (greedy,) = greedy_cases(maker)
+    assert greedy.sequences.longest + greedy.numbers[0] <= limit
+    assert len(greedy.sequences) * greedy.numbers[0] >= GREEDY_TOKENS
