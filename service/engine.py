@@ -1,8 +1,9 @@
 """The engine of one model: a thread that runs the batch, and the event loop's way to it and back.
 
-The loop puts requests and cancellations into an inbox; after every iteration the thread wakes the loop once with all
-that is new. If a step raises, everything that runs or waits fails and nothing runs any more. Knows token ids, no text
-and no gRPC.
+The loop puts requests and cancellations into an inbox; after an iteration the thread wakes the loop once for all that
+is new. The loop then rests as long as it worked, so that messages take at most half of its time: where they cost more
+than the model, tokens of several steps go together. If a step raises, everything that runs or waits fails and nothing
+runs any more. Knows token ids, no text and no gRPC.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakSet
@@ -68,6 +70,8 @@ class Engine:
         self._pace = Pace()
         self._streams: WeakSet[Stream] = WeakSet()
         self._submitted = 0
+        self._deliveries: deque[Delivery] = deque()
+        self._awake = False  # whether the loop will look at deliveries without being told
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._ended = asyncio.Event()
@@ -148,15 +152,38 @@ class Engine:
         if self._batch.idle:
             self._inbox.wait()
         elif delivery := self._batch.iterate():
-            loop.call_soon_threadsafe(self._deliver, delivery)
+            # Appended before the look at the flag, which the loop clears before its look at the deliveries.
+            self._deliveries.append(delivery)
+            if not self._awake:
+                self._awake = True
+                loop.call_soon_threadsafe(self._deliver, loop)
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver(self, loop: asyncio.AbstractEventLoop) -> None:
+        began = loop.time()
+        self._hand_out()
+        # Behind the receivers that have just been woken.
+        loop.call_soon(self._rest, loop, began)
+
+    def _rest(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
+        now = loop.time()
+        loop.call_at(now + (now - began), self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._awake = False
+        if self._deliveries:
+            self._awake = True
+            self._deliver(loop)
+
+    def _hand_out(self) -> None:
         now = self._clock()
-        for _ in delivery.finishes:
-            self._pace.record(now)
-        delivery.hand_out()
+        while self._deliveries:
+            delivery = self._deliveries.popleft()
+            for _ in delivery.finishes:
+                self._pace.record(now)
+            delivery.hand_out()
 
     def _end(self, failure: Exception | None) -> None:
+        self._hand_out()
         for stream in self._streams:
             error: EngineError = EngineStopped("the engine was stopped")
             if failure is not None:

@@ -174,6 +174,15 @@ def test_a_finished_run_goes_on_with_a_larger_budget(train: Train, tmp_path: Pat
     assert load_run(run).summary.data == load_run(tmp_path / "copy").summary.data
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as in a terminal: shells let what they start in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_wish_told_twice_is_one_wish_and_a_later_one_is_obeyed(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(KeyboardInterrupt), Interrupt() as interrupt:
         assert not interrupt.requested

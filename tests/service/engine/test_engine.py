@@ -83,7 +83,7 @@ async def test_a_slow_receiver_finds_all_that_came_meanwhile():
         assert stream.done
 
 
-async def test_the_loop_is_woken_once_for_every_iteration(monkeypatch):
+async def test_the_loop_is_woken_at_most_once_for_an_iteration(monkeypatch):
     runner = HeldRunner()
     woken = []
     loop = asyncio.get_running_loop()
@@ -94,7 +94,7 @@ async def test_the_loop_is_woken_once_for_every_iteration(monkeypatch):
         runner.permits.release(100)
         await asyncio.gather(*map(collect, streams))
         decodes = sum(first == 0 and all(pasts) for first, _, pasts in runner.calls)
-        assert len(woken) == decodes
+        assert 1 <= len(woken) <= decodes
 
 
 async def test_a_cancelled_stream_frees_its_row_within_a_step():
