@@ -21,19 +21,19 @@ from training.train import INTERRUPTED
 TABLE = "compare.md"
 PICTURE = "compare.png"
 
-# Every family of language models, RNNs once for each activation. All sizes are the families' own defaults.
+# Every family of language models, RNNs once for each activation, of sizes that learn something in a minute.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "naive": ("naive", {}),
-    "ar": ("ar", {}),
+    "ar": ("ar", {"width": 64}),
     "markov": ("markov", {}),
     "ngram": ("ngram", {}),
     "latent": ("latent", {}),
-    "rnn sigmoid": ("rnn", {"activation": "sigmoid"}),
-    "rnn tanh": ("rnn", {"activation": "tanh"}),
-    "rnn relu": ("rnn", {"activation": "relu"}),
-    "lstm": ("lstm", {}),
-    "gru": ("gru", {}),
-    "transformer-lm": ("transformer-lm", {}),
+    "rnn sigmoid": ("rnn", {"width": 256, "activation": "sigmoid"}),
+    "rnn tanh": ("rnn", {"width": 256, "activation": "tanh"}),
+    "rnn relu": ("rnn", {"width": 256, "activation": "relu"}),
+    "lstm": ("lstm", {"width": 256}),
+    "gru": ("gru", {"width": 256}),
+    "transformer-lm": ("transformer-lm", {"width": 128}),
 }
 
 
@@ -43,7 +43,7 @@ class ComparisonSettings(Settings):
     minutes_per_model: float = Field(1.0, gt=0, description="time to train each model; counting takes what it takes")
     batch_size: int = Field(16, ge=1, description="sequences in a step")
     sequence_length: int = Field(64, ge=2, description="tokens in a sequence")
-    learning_rate: float = Field(2e-3, gt=0, description="of AdamW, at its peak, for every model")
+    learning_rate: float = Field(3e-3, gt=0, description="of AdamW, at its peak, for every model")
     out: Path = Field(Path("docs"), description=f"folder for {TABLE} and {PICTURE}")
     runs: Path = Field(Path("runs/compare"), description="folder for the runs themselves")
 
@@ -84,6 +84,7 @@ def compare(comparison: Comparison) -> int:
         batch_size=settings.batch_size,
         sequence_length=settings.sequence_length,
         learning_rate=settings.learning_rate,
+        warmup_steps=50,
         validate_every=1_000_000,
         validate_seconds=max(60 * settings.minutes_per_model / 15, 0.5),
         checkpoint_every=1_000_000,
@@ -117,6 +118,6 @@ def _heading(comparison: Comparison, series: Series) -> str:
         f"{budget} of training each (the counting models take what they take) on {series.texts.name}: "
         f"{len(series.dataset.training):,} tokens, vocabulary {series.tokenizer.get_vocab_size():,}. "
         f"{torch.get_num_threads()} CPU thread(s), batches of {settings.batch_size} × {settings.sequence_length} "
-        f"tokens, all other settings the defaults. Made by `python -m training compare`.\n\n"
+        f"tokens, widths up to 256. Made by `python -m training compare`.\n\n"
         f"![Validation loss against time and against parameters]({PICTURE})\n"
     )

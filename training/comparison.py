@@ -14,6 +14,10 @@ from training.journal import Record
 from training.style import COLOURS, picture
 
 
+_PANEL_POINTS = 235.0  # height of a panel, and of a name in it
+_NAME_POINTS = 11.0
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One trained model: what it is called, how large it is, and its journal."""
@@ -80,7 +84,7 @@ def draw_comparison(results: Sequence[Result], path: Path, title: str) -> None:
         by_time.set(title="Against time", xlabel="seconds of training", ylabel="validation loss, nats per token")
         by_time.legend(fontsize=8.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
         by_size.set(title="Against size", xlabel="parameters (tables for those that count: ◆)", xscale="log")
-        by_size.set(ylabel="best validation loss")
+        by_size.set(ylabel="best validation loss, nats per token")
         _label(by_size, ranked)
 
 
@@ -95,16 +99,21 @@ def _draw_course(axes: Axes, result: Result, colour: str) -> None:
 
 
 def _label(axes: Axes, ranked: Sequence[Result]) -> None:
-    """Name the points; of neighbours, every second name stands on the left."""
-    for index, result in enumerate(ranked):
-        left = index % 2 == 1
+    """Name the points on their right; names that would overlap are moved up."""
+    low, high = axes.get_ylim()
+    points_per_nat = _PANEL_POINTS / (high - low)
+    free = -np.inf
+    for result in ranked:  # from the bottom to the top
+        height = result.best["validation_loss"] * points_per_nat
+        placed = max(height, free)
+        free = placed + _NAME_POINTS
         axes.annotate(
             result.name,
             (result.parameters, result.best["validation_loss"]),
-            (-7 if left else 7, 0),
+            (11, placed - height),
             textcoords="offset points",
-            ha="right" if left else "left",
             va="center",
             fontsize=8.5,
+            arrowprops={"arrowstyle": "-", "color": "#b0b0b0", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4},
         )
-    axes.margins(x=0.3)
+    axes.margins(x=0.25)

@@ -1,4 +1,4 @@
-"""Where training computes: threads, devices, precision and processes, through lightning-fabric.
+"""Where training computes: devices, precision and processes, through lightning-fabric.
 
 Under torchrun the processes are there already; otherwise fabric starts as many as are asked for. Knows nothing about
 models.
@@ -13,13 +13,22 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-from training.settings import GradientMachine
+from training.settings import GradientMachine, Machine
+from training.threads import available_cores
 
 
-def set_threads(threads: int) -> None:
-    """Use so many CPU threads; 0: the cores this process may use, shared with the other processes of this machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or max(cores // _processes_here(), 1))
+def thread_candidates(machine: Machine) -> tuple[int, ...]:
+    """Return the numbers of CPU threads to choose from: the one asked for, or where it is left open all cores and one.
+
+    Processes of one run share the cores of their machine evenly.
+    """
+    if machine.threads:
+        return (machine.threads,)
+    processes = machine.devices if isinstance(machine, GradientMachine) else 1
+    if torch.distributed.is_torchelastic_launched():
+        processes = _processes_here()
+    cores = max(available_cores() // processes, 1)
+    return (cores, 1) if processes == 1 and cores > 1 else (cores,)
 
 
 def build_fabric(machine: GradientMachine) -> Fabric:
@@ -29,7 +38,6 @@ def build_fabric(machine: GradientMachine) -> Fabric:
         ValueError: this machine has no such accelerator, not so many devices, or not this precision on them.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    set_threads(machine.threads)
     devices, nodes = machine.devices, 1
     if torch.distributed.is_torchelastic_launched():
         devices = _processes_here()

@@ -2,7 +2,8 @@
 
 A step is a function of what the checkpoint holds and of (seed, step): dropout and data order draw their random numbers
 from these two alone. So a run that was stopped and resumed ends with the same weights, to the bit, as one that was
-not, as long as the budget is counted in steps; a budget in minutes makes the learning rate follow the clock.
+not, as long as the budget is counted in steps: minutes make the learning rate follow the clock, and leave the number of
+CPU threads to be measured.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from training.batches import Batches, Share
+from training.budget import Budget
 from training.checkpoint import Checkpoint, save_checkpoint
+from training.device import thread_candidates
 from training.display import Display, describe, duration
 from training.interrupt import Interrupt
 from training.journal import Journal, Record
@@ -27,7 +30,8 @@ from training.models.step_model import StepModel
 from training.objective import Objective
 from training.optimizer import build_optimizer, learning_rate
 from training.run import WEIGHTS, load_weights, save_result
-from training.settings import Optimisation
+from training.settings import GradientMachine, Optimisation
+from training.threads import Threads
 from training.validation import Validation, loss_metrics, total_loss
 
 _LOG_EVERY = 10
@@ -60,7 +64,7 @@ class GradientFit:
         model: to be trained, in place.
         data: what it learns from.
         settings: how.
-        seed: of data order and dropout.
+        machine: of which the seed (of data order and dropout) and the threads matter here.
         output: where results go.
 
     Attributes:
@@ -69,7 +73,13 @@ class GradientFit:
     """
 
     def __init__(
-        self, fabric: Fabric, model: StepModel, data: FitData, settings: Optimisation, seed: int, output: FitOutput
+        self,
+        fabric: Fabric,
+        model: StepModel,
+        data: FitData,
+        settings: Optimisation,
+        machine: GradientMachine,
+        output: FitOutput,
     ) -> None:
         self.step = 0
         self.seconds = 0.0
@@ -77,14 +87,20 @@ class GradientFit:
         self._model = model
         self._data = data
         self._settings = settings
-        self._seed = seed
+        self._seed = machine.seed
         self._output = output
         self._share = Share(fabric.global_rank, fabric.world_size)
         self._best_loss = math.inf
         self._stale = 0
         self._validated_at: int | None = None
         self._validated_seconds = 0.0
+        self._budget = Budget(settings.step_budget, settings.minutes)
         self._meter = Meter()
+        candidates = thread_candidates(machine)
+        # A budget in steps is resumed bit for bit, and other numbers of threads add up in other orders.
+        if fabric.device.type != "cpu" or settings.step_budget is not None:
+            candidates = candidates[:1]
+        self._validation_threads, self._threads = Threads(candidates), Threads(candidates)
         self._objective = Objective(model)
         # One kernel for all parameters, unless it would have to undo the scaling of half-precision gradients itself.
         fused = getattr(fabric.strategy.precision, "scaler", None) is None
@@ -144,9 +160,7 @@ class GradientFit:
     @property
     def progress(self) -> float:
         """The share of the budget that is spent."""
-        steps, minutes = self._settings.step_budget, self._settings.minutes
-        by_steps = self.step / steps if steps else 0.0
-        return max(by_steps, self.seconds / (60 * minutes) if minutes else 0.0)
+        return self._budget.spent(self.step, self.seconds)
 
     def _reason_to_stop(self, interrupt: Interrupt, seconds: float) -> str | None:
         requested = interrupt.requested
@@ -166,6 +180,7 @@ class GradientFit:
         return late or self.step % self._settings.validate_every == 0
 
     def _train_step(self) -> None:
+        began = time.perf_counter()
         seed_step(self._seed, self.step, self._share.rank)
         rate = learning_rate(self._settings, self.step, self.progress)
         for group in self._optimizer.param_groups:
@@ -182,6 +197,7 @@ class GradientFit:
         self._optimizer.zero_grad()
         self.step += 1
         self._meter.add(loss.detach(), batch.token_count * self._share.of)
+        self._threads.after_step(time.perf_counter() - began)
 
     def _log_pending(self) -> None:
         if self._meter.pending:
@@ -200,10 +216,10 @@ class GradientFit:
             "tokens_per_second": round(speed, 1),
         }
         self._write(metrics)
-        left = self._seconds_left()
+        left = self._budget.seconds_left(self.step, self.seconds, self._meter.steps_per_second)
         self._output.display.advance(self.step, self.progress, left, metrics)
         if self._meter.first_estimate():
-            pace = f"{self._meter.steps_per_second:.3g} steps/s, {speed:,.0f} tokens/s"
+            pace = f"{self._meter.steps_per_second:.3g} steps/s"
             self._output.display.say(f"{pace}: about {duration(left)} to go")
         self._meter.restart()
 
@@ -221,12 +237,15 @@ class GradientFit:
         self._meter.restart()
 
     def _measure(self, *, everything: bool) -> Record:
+        batches, threads = self._data.batches.validation(self._share), self._validation_threads
+        threads.resume()
         with self._fabric.autocast():
-            total = total_loss(self._objective, self._data.batches.validation(self._share), self._fabric.device)
+            total = total_loss(self._objective, batches, self._fabric.device, threads)
         nats, tokens = self._over_processes(total, "sum").tolist()
         metrics = loss_metrics(nats, tokens, self._data.validation.tokens_per_byte)
         if self._fabric.is_global_zero:
             metrics |= self._data.validation.decoded(self._objective, everything=everything)
+        self._threads.resume()
         return metrics
 
     def _checkpoint(self) -> None:
@@ -262,12 +281,6 @@ class GradientFit:
         reduced = self._fabric.all_reduce(value.to(self._fabric.device), reduce_op=operation)
         assert isinstance(reduced, Tensor)
         return reduced.cpu()
-
-    def _seconds_left(self) -> float:
-        steps, minutes = self._settings.step_budget, self._settings.minutes
-        pace = self._meter.steps_per_second
-        by_steps = (steps - self.step) / pace if steps and pace else math.inf
-        return min(by_steps, 60 * minutes - self.seconds if minutes else math.inf)
 
 
 def seed_step(seed: int, step: int, rank: int) -> None:

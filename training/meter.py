@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections import deque
 
 from torch import Tensor
 
 _FIRST_ESTIMATE_SECONDS = 3.0
-_FIRST_ESTIMATE_STEPS = 5
+_FIRST_ESTIMATE_READINGS = 3
+_RECENT = 9
 
 
 class Meter:
     """Counts the steps since the last reading; time spent between `read` and `restart` is nobody's."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self.steps = 0
+        self._paces: deque[float] = deque(maxlen=_RECENT)
+        self._seconds = 0.0
         self._announced = False
         self.restart()
 
@@ -37,22 +40,22 @@ class Meter:
 
     def read(self) -> tuple[float, float]:
         """Return the mean loss and tokens per second of the steps since the last reading, and begin anew."""
-        loss = sum(loss.item() for loss in self._losses) / len(self._losses)
+        steps, tokens = len(self._losses), self._tokens
+        loss = sum(loss.item() for loss in self._losses) / steps
         elapsed = max(time.perf_counter() - self._began, 1e-9)
-        speed = self._tokens / elapsed
-        self.seconds += elapsed
-        self.steps += len(self._losses)
+        self._paces.append(steps / elapsed)
+        self._seconds += elapsed
         self.restart()
-        return loss, speed
+        return loss, tokens / elapsed
 
     @property
     def steps_per_second(self) -> float:
-        """Over all steps read so far, without what lay between them."""
-        return self.steps / self.seconds if self.seconds else 0.0
+        """The median of the last readings, so that a few slow steps do not count."""
+        return statistics.median(self._paces) if self._paces else 0.0
 
     def first_estimate(self) -> bool:
         """Return True once, as soon as the speed is known well enough to say how long all will take."""
-        known = self.seconds >= _FIRST_ESTIMATE_SECONDS and self.steps >= _FIRST_ESTIMATE_STEPS
+        known = self._seconds >= _FIRST_ESTIMATE_SECONDS and len(self._paces) >= _FIRST_ESTIMATE_READINGS
         due = known and not self._announced
         self._announced = self._announced or known
         return due

@@ -76,7 +76,7 @@ def read_order(family: str, arguments: Sequence[str]) -> Order:
     groups["model"] = {name: field for name, field in groups["model"].items() if name not in FOUND}
     parser = build_parser(f"python -m training {family}", _description(family), groups)
     if FAMILIES[family].fit == "gradient":
-        parser.add_argument("--resume", metavar="RUN", help="continue the run in this folder, to the bit")
+        parser.add_argument("--resume", metavar="RUN", help="continue the run in this folder")
     flags = vars(parser.parse_args(arguments))
     resume = flags.pop("resume", None)
     if resume is not None:

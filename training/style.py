@@ -15,7 +15,20 @@ from matplotlib.figure import Figure
 from training.atomic import replacing
 
 # Okabe and Ito 2008: told apart by colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#882255", "#000000", "#44AA99")
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#7F7F7F",
+    "#882255",
+    "#000000",
+    "#66A61E",
+    "#7570B3",
+    "#A6761D",
+)
 
 _STYLE: Any = {
     "axes.axisbelow": True,

@@ -13,7 +13,7 @@ from training.atomic import replacing
 from training.batches import Share
 from training.checkpoint import load_checkpoint
 from training.curves import draw_curves
-from training.device import build_fabric, set_threads
+from training.device import build_fabric, thread_candidates
 from training.display import Display, describe, duration
 from training.fit import FitOutput, GradientFit
 from training.journal import Journal
@@ -37,8 +37,7 @@ def train(order: Order) -> int:
     fabric = None
     if isinstance(order.machine, GradientMachine):
         fabric = build_fabric(order.machine)
-    else:
-        set_threads(order.machine.threads)
+    torch.set_num_threads(thread_candidates(order.machine)[0])
     first = fabric is None or fabric.is_global_zero
     if first and not order.resumed:
         open_folder(order.folder, overwrite=order.overwrite)
@@ -57,12 +56,12 @@ def train(order: Order) -> int:
 
 def fit_by_gradient(order: Order, assembly: Assembly, fabric: Fabric, display: Display) -> int:
     """Train, measure the best weights on everything that is held out, draw the curves. Returns the exit code."""
-    assert isinstance(order.train, Optimisation)
+    assert isinstance(order.train, Optimisation) and isinstance(order.machine, GradientMachine)
     checkpoint = load_checkpoint(order.folder) if order.resumed else None
     journal = Journal(order.folder, checkpoint.step if checkpoint else 0) if fabric.is_global_zero else None
     try:
         output = FitOutput(order.folder, journal, display)
-        fit = GradientFit(fabric, assembly.model, assembly.data, order.train, order.machine.seed, output)
+        fit = GradientFit(fabric, assembly.model, assembly.data, order.train, order.machine, output)
         if checkpoint is not None:
             fit.restore(checkpoint)
             display.say(f"going on at step {fit.step:,}")

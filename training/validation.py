@@ -6,6 +6,7 @@ Knows nothing about optimizers or files.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from training.batches import Batch
 from training.dataset import PairsDataset
 from training.models.step_model import SourceStepModel
 from training.objective import Objective
+from training.threads import Threads
 from training.translation import score, translate
 
 _LARGEST = 700.0  # exp of more is not a float
@@ -79,13 +81,21 @@ def loss_metrics(nats: float, tokens: float, tokens_per_byte: float) -> dict[str
 
 
 @torch.no_grad()
-def total_loss(objective: Objective, batches: Iterator[Batch], device: torch.device) -> torch.Tensor:
-    """Return the summed loss in nats and the tokens predicted, float64 [2], over all batches, without dropout."""
+def total_loss(
+    objective: Objective, batches: Iterator[Batch], device: torch.device, threads: Threads | None = None
+) -> torch.Tensor:
+    """Return the summed loss in nats and the tokens predicted, float64 [2], over all batches, without dropout.
+
+    `threads` chooses the number of CPU threads from batch to batch, where it is not fixed.
+    """
     was_training = objective.training
     objective.eval()
     total = torch.zeros(2, dtype=torch.float64)
     for batch in batches:
+        began = time.perf_counter()
         loss, count = objective(batch.to(device))
+        if threads is not None:
+            threads.after_step(time.perf_counter() - began)
         total += torch.stack([loss.double(), count.double()]).cpu()
     objective.train(was_training)
     return total
