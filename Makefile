@@ -49,8 +49,8 @@ format: install  ## Format the code and mend what ruff can mend
 bench: install  ## Measure speed and memory; figures go to docs/log.md
 	$(BIN)/python -m benchmarks
 
-pictures: install  ## Train all families and draw the pictures of docs/ (about 20 minutes)
-	$(BIN)/python -m training compare --out docs
+pictures: install  ## Train all families and draw the pictures of docs/ (about 10 minutes)
+	$(BIN)/python -m training compare --minutes-per-model 0.5 --out docs
 	$(BIN)/python -m training gradients --out docs
 
 clean:  ## Remove what was made: environments, caches, generated code

@@ -36,11 +36,11 @@ printf '\033[2m%s\033[0m' "$prompt"
 python -m service.client stdlib "$prompt" --address "$ADDRESS" --temperature 0.6 --seed 7 --max-new-tokens 120
 echo
 while IFS= read -r date; do
-  printf '%-28s -> ' "$date"
-  python -m service.client dates "$date" --address "$ADDRESS" --temperature 0
+  printf '%s -> ' "$date"
+  python -m service.client dates "$date" --address "$ADDRESS" --temperature 0 2>/dev/null
 done <examples/dates.txt
 
 kill -TERM "$SERVER" && wait "$SERVER" && echo "server drained, exit code $?"
 trap - EXIT
-printf '\nDates in held-out pairs turned into exactly the right ISO date: %s\n' \
-  "$(python -c 'import json,sys; print(f"{json.load(open(sys.argv[1]))[\"metrics\"][\"exact_match\"]:.1%}")' "$RUNS/dates/summary.json")"
+printf '\nHeld-out dates turned into exactly the right ISO date: '
+python -c 'import json, sys; print("{:.1%}".format(json.load(open(sys.argv[1]))["metrics"]["exact_match"]))' "$RUNS/dates/summary.json"

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from training.atomic import replacing
 from training.journal import Record
 from training.style import COLOURS, picture
 
-
-_PANEL_POINTS = 235.0  # height of a panel, and of a name in it
-_NAME_POINTS = 11.0
+_LETTER, _LINE = 4.9, 11.0  # about the size of a name's letter, in points
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +98,21 @@ def _draw_course(axes: Axes, result: Result, colour: str) -> None:
 
 
 def _label(axes: Axes, ranked: Sequence[Result]) -> None:
-    """Name the points on their right; names that would overlap are moved up."""
-    low, high = axes.get_ylim()
-    points_per_nat = _PANEL_POINTS / (high - low)
-    free = -np.inf
-    for result in ranked:  # from the bottom to the top
-        height = result.best["validation_loss"] * points_per_nat
-        placed = max(height, free)
-        free = placed + _NAME_POINTS
-        axes.annotate(
-            result.name,
-            (result.parameters, result.best["validation_loss"]),
-            (11, placed - height),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            arrowprops={"arrowstyle": "-", "color": "#b0b0b0", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4},
-        )
-    axes.margins(x=0.25)
+    """Name the points, each beside its own where no other point and no other name is."""
+    axes.margins(x=0.35, y=0.08)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # only now is it known where the points lie
+    in_points = 72 / figure.dpi
+    points = {result.name: (result.parameters, result.best["validation_loss"]) for result in ranked}
+    places = {name: axes.transData.transform(point) * in_points for name, point in points.items()}
+    taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in places.values()]
+    for name, (x, y) in places.items():
+        width = _LETTER * len(name)
+        corners = [(9.0, 0.0), (-9 - width, 0.0), (-width / 2, _LINE), (-width / 2, -_LINE)]
+        corners += [(side, shift) for shift in (_LINE, -_LINE, 2 * _LINE) for side in (9.0, -9 - width)]
+        boxes = [Bbox.from_bounds(x + right, y + up - _LINE / 2, width, _LINE) for right, up in corners]
+        box = next((box for box in boxes if not any(box.overlaps(other) for other in taken)), boxes[0])
+        taken.append(box)
+        offset = (box.x0 - x, (box.y0 + box.y1) / 2 - y)
+        axes.annotate(name, points[name], offset, textcoords="offset points", va="center", fontsize=8.5)

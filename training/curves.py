@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from matplotlib.axes import Axes
 
 from training.journal import Record, read_journal
 from training.style import COLOURS, picture
+
+_SMALLEST = 1e-12
 
 
 def draw_curves(folder: Path, path: Path, title: str) -> None:
@@ -51,10 +54,13 @@ def _series(records: list[Record], name: str) -> tuple[list[float], list[float]]
 
 
 def _smoothed(values: list[float]) -> list[float]:
-    """Return the exponential moving average, without the bias of its beginning (Kingma and Ba 2015, section 3)."""
+    """Return the exponential moving average of the logarithms, without the bias of its beginning.
+
+    Losses fall by factors, and of those the geometric mean is the middle. (Kingma and Ba 2015, section 3.)
+    """
     weight = 1 / min(max(len(values) / 15, 1), 10)  # of the newest: about a fifteenth of the picture's width
     average, smoothed = 0.0, []
     for index, value in enumerate(values, start=1):
-        average += weight * (value - average)
-        smoothed.append(average / (1 - (1 - weight) ** index))
+        average += weight * (math.log(max(value, _SMALLEST)) - average)
+        smoothed.append(math.exp(average / (1 - (1 - weight) ** index)) if weight < 1 else value)
     return smoothed

@@ -88,7 +88,7 @@ class Machine(Settings):
     """Where a run computes, and its random numbers."""
 
     seed: int = Field(0, ge=0, lt=2**32, description="of weights, data order, dropout and split")
-    threads: int = Field(0, ge=0, description="CPU threads; 0: all cores, or one if a budget in minutes is better used so")
+    threads: int = Field(0, ge=0, description="CPU threads; 0: all cores, or one where minutes are better used so")
 
 
 class GradientMachine(Machine):
