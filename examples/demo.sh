@@ -21,7 +21,8 @@ show python -m export "$RUNS/stdlib" --models "$MODELS"
 show python -m export "$RUNS/dates" --models "$MODELS"
 
 say "4/5  Serve them"
-show python -m service --models "$MODELS" --port 0 >"$LOG" 2>&1 &
+printf '\033[2m$ python -m service --models %s --port 0\033[0m\n' "$MODELS"
+python -m service --models "$MODELS" --port 0 >"$LOG" 2>&1 &
 SERVER=$!
 trap 'kill "$SERVER" 2>/dev/null || true' EXIT
 until ADDRESS=$(grep -oE '127\.0\.0\.1:[0-9]+' "$LOG"); do
@@ -40,7 +41,9 @@ while IFS= read -r date; do
   python -m service.client dates "$date" --address "$ADDRESS" --temperature 0 2>/dev/null
 done <examples/dates.txt
 
-kill -TERM "$SERVER" && wait "$SERVER" && echo "server drained, exit code $?"
 trap - EXIT
+kill -TERM "$SERVER"
+wait "$SERVER"
+echo "server drained and ended with exit code 0"
 printf '\nHeld-out dates turned into exactly the right ISO date: '
 python -c 'import json, sys; print("{:.1%}".format(json.load(open(sys.argv[1]))["metrics"]["exact_match"]))' "$RUNS/dates/summary.json"
