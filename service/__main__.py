@@ -61,7 +61,7 @@ async def serve(models: Models, settings: Settings) -> int:
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
-    server = Server(models, settings.max_new_tokens_limit)
+    server = Server(models, settings.max_new_tokens_limit, settings.max_connection_age_seconds)
     address = await server.start(settings.host, settings.port)
     for model in models:
         print(_describe(model), flush=True)
@@ -70,9 +70,11 @@ async def serve(models: Models, settings: Settings) -> int:
     await asyncio.wait((told, failed), return_when=asyncio.FIRST_COMPLETED)
     if failed.done():
         _log.error("a model failed: the server ends")
+        draining = asyncio.create_task(server.drain(_FAILED_SECONDS))
     else:
-        _log.info("draining: running calls have %g s", settings.drain_seconds)
-    draining = asyncio.create_task(server.drain(_FAILED_SECONDS if failed.done() else settings.drain_seconds))
+        lame_duck, seconds = settings.lame_duck_seconds, settings.drain_seconds
+        _log.info("draining: new calls are taken for %g s more, running calls have %g s after that", lame_duck, seconds)
+        draining = asyncio.create_task(server.drain(seconds, lame_duck))
     told_again = asyncio.create_task(signals.get())
     await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
     if not draining.done():

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar, Unpack
 
@@ -34,6 +35,7 @@ from service.wire.continued import Generation
 from service.wire.failures import failure
 from service.wire.options import Options, generate_request, set_prompt
 
+Credentials = grpc.ChannelCredentials
 _Response = TypeVar("_Response")
 
 _VOCABULARIES = {None: pb.VOCABULARY_UNSPECIFIED, "source": pb.VOCABULARY_SOURCE, "target": pb.VOCABULARY_TARGET}
@@ -53,13 +55,25 @@ _OPTIONS = (
 class Client:
     """A connection to one server, or to several: "host:port", or any target of gRPC's ("ipv4:1.2.3.4:1,1.2.3.5:1")."""
 
-    def __init__(self, address: str = "localhost:50051", retry: Retry | None = None) -> None:
-        """Remember the address; `async with` connects."""
+    def __init__(
+        self,
+        address: str = "localhost:50051",
+        retry: Retry | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
+        """Remember the address; `async with` connects.
+
+        credentials: for TLS, from `trusting` or gRPC's own; without them nothing is encrypted.
+        """
         self._address = address
+        self._credentials = credentials
         self._retry = Retry() if retry is None else retry
 
     async def __aenter__(self) -> Self:
-        self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        if self._credentials is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        else:
+            self._channel = grpc.aio.secure_channel(self._address, self._credentials, options=_OPTIONS)
         self._generation = GenerationServiceStub(self._channel)
         self._model = ModelServiceStub(self._channel)
         return self
@@ -131,6 +145,11 @@ class Client:
                 return await method(request)
             except grpc.aio.AioRpcError as error:
                 await attempts.fail(failure(error))
+
+
+def trusting(authority: Path) -> Credentials:
+    """Return credentials for TLS with servers whose certificate is signed by this one, a PEM file. Raises OSError."""
+    return grpc.ssl_channel_credentials(authority.read_bytes())
 
 
 if __name__ == "__main__":

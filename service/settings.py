@@ -46,7 +46,22 @@ class Settings(BaseSettings):
     queue_limit: int = Field(256, ge=1, le=100_000, description="requests to one model that may wait")
     chunk_tokens: int = Field(256, ge=3, le=65536, description="most prompt tokens consumed between two decode steps")
     max_new_tokens_limit: int = Field(4096, ge=1, le=1_000_000, description="most new tokens a request may ask for")
-    drain_seconds: float = Field(30.0, ge=0, le=86_400, description="time that streams have to end on SIGTERM")
+    lame_duck_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="time after SIGTERM in which health says NOT_SERVING, yet calls are taken",
+    )
+    drain_seconds: float = Field(30.0, ge=0, le=86_400, description="time that streams have to end after that")
+    max_connection_age_seconds: float = Field(
+        0.0, ge=0, le=604_800, description="age at which clients are asked to connect anew, streams unharmed; 0: never"
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port of Prometheus' metrics, on the same host; 0: a free one; default: none",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages logged")
     config: Path | None = Field(None, description="TOML file of settings")
 

@@ -8,10 +8,11 @@ import io
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from service.answers import Model
-from service.client import Client
+from service.client import Client, Credentials, trusting
 from service.failures import ClientError, InvalidArgument, Unavailable
 
 
@@ -19,16 +20,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command. Returns its exit code: 0, 1 for an error of the call, 2 for one of the command line."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    listing, address = given.pop("list"), given.pop("address")
+    listing, address, credentials = given.pop("list"), given.pop("address"), given.pop("tls_ca")
     if not listing and given["prompt"] is None:
         parser.error("give MODEL and PROMPT, or --list")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    client = Client(address, credentials=credentials)
     try:
         if listing:
-            asyncio.run(_list(address))
+            asyncio.run(_list(client))
         else:
-            asyncio.run(_generate(address, {name: value for name, value in given.items() if value is not None}))
+            asyncio.run(_generate(client, {name: value for name, value in given.items() if value is not None}))
     except (ClientError, ValueError) as error:
         print(f"error: {_message(error, address)}", file=sys.stderr)
         return 1
@@ -47,6 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", nargs="?", metavar="MODEL", help='"name" for its newest version, or "name@version"')
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="what to continue, or to transform")
     parser.add_argument("--address", default="localhost:50051", metavar="HOST:PORT", help="default: localhost:50051")
+    parser.add_argument(
+        "--tls-ca",
+        type=_credentials,
+        metavar="FILE",
+        help="TLS, with the certificate that vouches for the server (PEM)",
+    )
     parser.add_argument("--list", action="store_true", help="list the models and exit")
     numbers = (
         ("--temperature", float, "0 takes the likeliest token; default: 1"),
@@ -68,15 +76,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _list(address: str) -> None:
-    async with Client(address) as client:
+def _credentials(authority: str) -> Credentials:
+    try:
+        return trusting(Path(authority))
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{authority}: {error.strerror}") from None
+
+
+async def _list(client: Client) -> None:
+    async with client:
         for model in await client.models():
             print(_describe(model))
 
 
-async def _generate(address: str, given: dict[str, Any]) -> None:
+async def _generate(client: Client, given: dict[str, Any]) -> None:
     begun, first, tokens = time.monotonic(), None, 0
-    async with Client(address) as client, client.generate(**given) as generation:
+    async with client, client.generate(**given) as generation:
         async for delta in generation:
             if first is None:
                 first = time.monotonic()

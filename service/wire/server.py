@@ -6,6 +6,7 @@ Knows nothing about signals, settings or how models are loaded.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 import grpc
@@ -45,12 +46,19 @@ class PortError(ValueError):
 class Server:
     """Serves `models`, whose engines it starts and stops."""
 
-    def __init__(self, models: Models, most_new_tokens: int) -> None:
-        """Assemble the server. most_new_tokens: the most that a request may ask for."""
+    def __init__(self, models: Models, most_new_tokens: int, max_connection_age: float = 0.0) -> None:
+        """Assemble the server.
+
+        most_new_tokens: the most that a request may ask for.
+        max_connection_age: seconds, give or take a tenth, after which a client is told to open another connection; its
+        calls end on the old one. 0: never.
+        """
         self._models = models
         self._calls = Calls()
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._hurried = asyncio.Event()
+        age = (("grpc.max_connection_age_ms", int(1e3 * max_connection_age)),) if max_connection_age else ()
+        self._server = grpc.aio.server(options=_OPTIONS + age)
         generation = GenerationServicer(models, self._calls, most_new_tokens)
         generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, self._server)
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(models, self._calls), self._server)
@@ -84,13 +92,19 @@ class Server:
             for task in waiting:
                 task.cancel()
 
-    async def drain(self, seconds: float) -> None:
-        """Refuse new calls and let those that run finish for so many seconds; then end them. Health: NOT_SERVING."""
+    async def drain(self, seconds: float, lame_duck: float = 0.0) -> None:
+        """Tell by health that the server goes, and still take calls for `lame_duck` seconds; then refuse new ones.
+
+        Those that run have `seconds` from then on to finish, and are ended.
+        """
         await self._health.enter_graceful_shutdown()
-        await self._calls.end(seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), lame_duck)
+        await self._calls.end(0.0 if self._hurried.is_set() else seconds)
 
     def end_calls(self) -> None:
-        """End the calls that still run, now."""
+        """End the calls that still run, now. For while `drain` waits."""
+        self._hurried.set()
         self._calls.end_now()
 
     async def stop(self) -> None:

@@ -67,6 +67,68 @@ async def test_sigterm_lets_a_stream_run_to_its_end_and_takes_no_other(process):
     assert "The quick" not in log
 
 
+async def test_a_lame_duck_still_takes_calls_and_says_that_it_goes(process):
+    server = process(*LONG, "--lame-duck-seconds", "600")
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        server.terminate()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        call = GenerationServiceStub(channel).Generate(endless(), timeout=PATIENCE)
+        await read(call, 9)
+        server.terminate()  # the second signal ends the lame duck, too
+        assert await code_of(call) is grpc.StatusCode.UNAVAILABLE
+        watch.cancel()
+    assert (await ended(server))[0] == 0
+
+
+async def test_an_old_connection_is_left_for_another_and_its_stream_ends_on_it(process):
+    server = process(*LONG, "--max-connection-age-seconds", "0.2")
+    states: list[grpc.ChannelConnectivity] = []
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        call = GenerationServiceStub(channel).Generate(endless(), timeout=PATIENCE)
+        await read(call, 9)
+        while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+            await asyncio.wait_for(channel.wait_for_state_change(state), PATIENCE)
+        states.append(channel.get_state())
+        await read(call, 200)
+        await ModelServiceStub(channel).ListModels(model_pb2.ListModelsRequest(), timeout=PATIENCE)
+        await read(call, 200)
+        call.cancel()
+    assert states == [grpc.ChannelConnectivity.IDLE]
+
+
+async def test_the_probe_tells_serving_from_anything_else(process):
+    server = process(*LONG, "--lame-duck-seconds", "600")
+
+    async def probe(*arguments: str) -> tuple[int, str, str]:
+        popen = open_process(arguments, ("-m", "service.probe"))
+        output, errors = await asyncio.to_thread(popen.communicate, timeout=PATIENCE)
+        return popen.returncode, output, errors
+
+    assert await probe("--address", server.address) == (0, "SERVING\n", "")
+    assert await probe("--address", server.address, "--model", "gru@1") == (0, "SERVING\n", "")
+    code, output, errors = await probe("--address", server.address, "--model", "nobody")
+    assert (code, output) == (1, "")
+    assert errors.startswith(f"error: {server.address}: NOT_FOUND")
+    server.terminate()
+    async with asyncio.timeout(PATIENCE):
+        while (await probe("--address", server.address))[:2] != (1, "NOT_SERVING\n"):
+            pass
+    server.kill()
+    code, output, errors = await probe("--address", server.address)
+    assert (code, output) == (1, "")
+    assert errors.startswith(f"error: {server.address}: UNAVAILABLE")
+
+
+def test_the_probe_imports_nothing_heavy():
+    program = "import sys, service.probe; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=ENVIRONMENT, check=True, capture_output=True, text=True
+    )
+    assert not {"numpy", "onnxruntime", "pydantic", "tokenizers", "uvloop"} & set(modules.stdout.split())
+
+
 async def test_a_stream_that_does_not_end_in_time_is_unavailable(process):
     server = process(*LONG, "--drain-seconds", "0")
     async with grpc.aio.insecure_channel(server.address) as channel:

@@ -77,3 +77,6 @@ async def test_the_command_line_is_checked():
     code, _, errors = await run("gru")
     assert code == 2
     assert errors.splitlines()[-1].endswith("give MODEL and PROMPT, or --list")
+    code, _, errors = await run("--list", "--tls-ca", "nowhere.pem")
+    assert code == 2
+    assert errors.splitlines()[-1].endswith("argument --tls-ca: nowhere.pem: No such file or directory")
