@@ -16,6 +16,7 @@ STEP_GRAPH = "step.onnx"
 START_GRAPH = "start.onnx"
 TOKENIZER = "tokenizer.json"
 SOURCE_TOKENIZER = "source_tokenizer.json"
+CHAT_TEMPLATE = "chat_template.jinja"
 
 
 class BundleError(ValueError):

@@ -96,6 +96,7 @@ class Manifest(Strict):
 
     context_limit: most tokens a row may consume, prompt and generation together; None where the state never fills.
     source_limit: most source tokens the start graph takes; None where there is no start graph.
+    opens_with_bos: whether a prompt given as text begins with `bos`.
     top_k: width of the graph's `top_values` and `top_indices`.
     files: every file of the bundle but `bundle.json`, by name.
     """
@@ -107,6 +108,7 @@ class Manifest(Strict):
     vocabulary_size: int = Field(ge=2)
     source_vocabulary_size: int | None = Field(default=None, ge=2)
     special_tokens: SpecialTokens
+    opens_with_bos: bool = True
     context_limit: int | None = Field(default=None, ge=2)
     source_limit: int | None = Field(default=None, ge=1)
     top_k: int = Field(ge=1)

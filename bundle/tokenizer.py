@@ -43,19 +43,22 @@ class Decoder(Protocol):
 class Tokenizer:
     """A tokenizer as the `tokenizers` library saves it. Text is text: "<eos>" in it is five characters, not a token."""
 
-    def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        """Take over `backend`, whose special tokens are then never found in text."""
-        backend.encode_special_tokens = True
+    def __init__(self, backend: tokenizers.Tokenizer, *, special: bool = False) -> None:
+        """Take over `backend`, whose special tokens are only found in text if `special` says so."""
+        backend.encode_special_tokens = not special
         backend.no_padding()
         backend.no_truncation()
         self._backend = backend
         self._token_bytes = _token_bytes(backend)
 
     @classmethod
-    def load(cls, path: Path) -> Tokenizer:
-        """Read a `tokenizer.json`. Raises BundleError."""
+    def load(cls, path: Path, *, special: bool = False) -> Tokenizer:
+        """Read a `tokenizer.json`. special: find special tokens in text, as in what a template writes.
+
+        Raises BundleError.
+        """
         try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)))
+            return cls(tokenizers.Tokenizer.from_file(str(path)), special=special)
         except Exception as error:  # noqa: BLE001 the library raises nothing more precise
             raise BundleError(f"{path}: is not a tokenizer: {error}") from None
 
@@ -63,6 +66,12 @@ class Tokenizer:
     def vocabulary_size(self) -> int:
         """The largest token id and one."""
         return 1 + max(self._backend.get_vocab(with_added_tokens=True).values())
+
+    @property
+    def special_names(self) -> dict[int, str]:
+        """How special tokens are written, by id."""
+        added = self._backend.get_added_tokens_decoder()
+        return {token_id: token.content for token_id, token in added.items() if token.special}
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text`, without special tokens. Other threads of Python run meanwhile."""

@@ -32,6 +32,8 @@ class Subject:
         special_tokens: ids in the target vocabulary.
         training: where the weights came from.
         trained_length: tokens that the model saw at once in training.
+        chat_template: how messages become a prompt, a file in Jinja, where there is one.
+        opens_with_bos: whether a prompt given as text begins with `bos`.
     """
 
     model: StepModel
@@ -41,6 +43,8 @@ class Subject:
     special_tokens: SpecialTokens
     training: Training
     trained_length: int = USUAL_LENGTH
+    chat_template: Path | None = None
+    opens_with_bos: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,8 @@ def from_run(path: Path) -> Subject:
         special_tokens=run.special_tokens,
         training=run.summary,
         trained_length=length,
+        chat_template=run.chat_template,
+        opens_with_bos=run.opens_with_bos,
     )
 
 

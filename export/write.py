@@ -15,7 +15,17 @@ from pathlib import Path
 
 import onnx
 
-from bundle.folder import MANIFEST, SOURCE_TOKENIZER, START_GRAPH, STEP_GRAPH, TOKENIZER, Bundle, digest, open_bundle
+from bundle.folder import (
+    CHAT_TEMPLATE,
+    MANIFEST,
+    SOURCE_TOKENIZER,
+    START_GRAPH,
+    STEP_GRAPH,
+    TOKENIZER,
+    Bundle,
+    digest,
+    open_bundle,
+)
 from bundle.manifest import Calls, FileEntry, Manifest, ParityReport
 from export.gate import verify
 from export.graph import export_start, export_step
@@ -84,6 +94,7 @@ def _draft(subject: Subject, target: Target) -> Manifest:
         vocabulary_size=model.vocabulary_size,
         source_vocabulary_size=source and source.source_vocabulary_size,
         special_tokens=subject.special_tokens,
+        opens_with_bos=subject.opens_with_bos,
         context_limit=model.context_limit,
         source_limit=source and source.source_limit,
         top_k=min(TOP_K, model.vocabulary_size),
@@ -108,6 +119,8 @@ def _write_files(subject: Subject, top_k: int, folder: Path) -> int:
     shutil.copyfile(subject.tokenizer, folder / TOKENIZER)
     if subject.source_tokenizer is not None:
         shutil.copyfile(subject.source_tokenizer, folder / SOURCE_TOKENIZER)
+    if subject.chat_template is not None:
+        shutil.copyfile(subject.chat_template, folder / CHAT_TEMPLATE)
     return max(map(_opset, graphs.values()))
 
 

@@ -33,7 +33,7 @@ from service.retry import Attempts, Retry
 from service.wire import answers
 from service.wire.continued import Generation
 from service.wire.failures import failure
-from service.wire.options import Options, generate_request, set_prompt
+from service.wire.options import Options, Prompt, generate_request, set_prompt
 
 Credentials = grpc.ChannelCredentials
 _Response = TypeVar("_Response")
@@ -84,9 +84,9 @@ class Client:
         await self._channel.close(None)
 
     def generate(
-        self, model: str, prompt: str | Sequence[int], *, timeout: float | None = None, **options: Unpack[Options]
+        self, model: str, prompt: Prompt, *, timeout: float | None = None, **options: Unpack[Options]
     ) -> Generation:
-        """Generate from a prompt, text or token ids, by "name" (its newest version) or "name@version".
+        """Generate by "name" (its newest version) or "name@version", from text, token ids or a conversation's turns.
 
         timeout: seconds, over all attempts; what is there shortly before is delivered, with the reason "DEADLINE".
         options: fields of the request (service/wire/options.py).

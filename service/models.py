@@ -10,22 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundle.device import Device
-from bundle.folder import SOURCE_TOKENIZER, TOKENIZER, Bundle, BundleError, find_bundles, open_bundle
+from bundle.folder import CHAT_TEMPLATE, SOURCE_TOKENIZER, TOKENIZER, Bundle, BundleError, find_bundles, open_bundle
 from bundle.manifest import Manifest
 from bundle.runner import Placement, Runner
 from bundle.tokenizer import Tokenizer
+from service.chat import Chat
 from service.engine import Engine, EngineSettings
 
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One version of one model. source_tokenizer: of what the encoder reads, None for models without a source."""
+    """One version of one model.
+
+    source_tokenizer: of what the encoder reads, None for models without a source.
+    chat: how messages become a prompt, None for models that take none.
+    """
 
     manifest: Manifest
     tokenizer: Tokenizer
     source_tokenizer: Tokenizer | None
     placement: Placement
     engine: Engine
+    chat: Chat | None = None
 
     @property
     def reference(self) -> str:
@@ -38,11 +44,11 @@ class ServedModel:
         return self.source_tokenizer or self.tokenizer
 
     def prompt_ids(self, text: str) -> list[int]:
-        """Return the tokens of a prompt: behind begin-of-sequence, or, of a source, before end-of-sequence."""
+        """Return the tokens of a prompt: behind begin-of-sequence, if it opens one, or of a source, before its end."""
         special = self.manifest.special_tokens
         if self.source_tokenizer is not None:
             return [*self.source_tokenizer.encode(text), special.eos]
-        return [special.bos, *self.tokenizer.encode(text)]
+        return [*[special.bos] * self.manifest.opens_with_bos, *self.tokenizer.encode(text)]
 
 
 class UnknownModelError(ValueError):
@@ -104,7 +110,10 @@ def _load_model(bundle: Bundle, device: Device, threads: int, settings: EngineSe
     if manifest.source_vocabulary_size is not None:
         source_tokenizer = _load_tokenizer(bundle, SOURCE_TOKENIZER, manifest.source_vocabulary_size)
     runner = Runner(bundle, device, threads)
-    return ServedModel(manifest, tokenizer, source_tokenizer, runner.placement, Engine(runner, settings))
+    chat = None
+    if CHAT_TEMPLATE in manifest.files:
+        chat = Chat.load(bundle.path / CHAT_TEMPLATE, bundle.path / TOKENIZER, manifest.special_tokens)
+    return ServedModel(manifest, tokenizer, source_tokenizer, runner.placement, Engine(runner, settings), chat)
 
 
 def _load_tokenizer(bundle: Bundle, name: str, vocabulary_size: int) -> Tokenizer:

@@ -25,7 +25,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def build_parser(program: str, description: str, groups: Mapping[str, Fields]) -> argparse.ArgumentParser:
-    """Make a parser with one flag for each field, under headings.
+    """Make a parser with one flag for each field, under headings, but for those whose schema says `flag: false`.
 
     It does not convert: what it returns are the flags that were given, as text.
     """
@@ -35,6 +35,8 @@ def build_parser(program: str, description: str, groups: Mapping[str, Fields]) -
     for heading, fields in groups.items():
         group = parser.add_argument_group(heading)
         for name, field in fields.items():
+            if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("flag") is False:
+                continue
             _add_flag(group, name, field)
     return parser
 

@@ -1,7 +1,7 @@
 """A run on disk: the folder that training writes and export reads.
 
     config.json      family, model, data, train, special_tokens: everything to build the model again
-    tokenizer.json   [source_tokenizer.json]
+    tokenizer.json   [source_tokenizer.json, chat_template.jinja]
     weights.pt       state dict with the best validation loss
     summary.json     size, data and metrics, as they go into a bundle's manifest
     metrics.jsonl, TensorBoard events, curves.png, [held_out.tsv], [checkpoint.pt]
@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bundle.folder import SOURCE_TOKENIZER, TOKENIZER
+from bundle.folder import CHAT_TEMPLATE, SOURCE_TOKENIZER, TOKENIZER
 from bundle.manifest import SpecialTokens, Training
 from training.atomic import replacing
 from training.checkpoint import CHECKPOINT
@@ -39,7 +39,7 @@ HELD_OUT = "held_out.tsv"
 Model = TypeVar("Model", bound=BaseModel)
 
 _OURS = frozenset(
-    {CONFIG, WEIGHTS, SUMMARY, CURVES, HELD_OUT, METRICS, CHECKPOINT, TOKENIZER, SOURCE_TOKENIZER},
+    {CONFIG, WEIGHTS, SUMMARY, CURVES, HELD_OUT, METRICS, CHECKPOINT, TOKENIZER, SOURCE_TOKENIZER, CHAT_TEMPLATE},
 )
 
 
@@ -53,6 +53,7 @@ class RunConfig(BaseModel):
     data: dict[str, Any]
     train: dict[str, Any]
     special_tokens: SpecialTokens = SPECIAL_TOKENS
+    opens_with_bos: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class Run:
         config: the family's own config.
         tokenizer: tokenizer.json.
         source_tokenizer: source_tokenizer.json of an encoder-decoder.
+        chat_template: chat_template.jinja, where there is one.
         special_tokens: ids in the target vocabulary.
+        opens_with_bos: whether a prompt given as text begins with `bos`.
         summary: where the weights came from.
     """
 
@@ -76,7 +79,9 @@ class Run:
     config: LanguageConfig
     tokenizer: Path
     source_tokenizer: Path | None
+    chat_template: Path | None
     special_tokens: SpecialTokens
+    opens_with_bos: bool
     summary: Training
 
 
@@ -102,7 +107,9 @@ def load_run(path: Path) -> Run:
         config=model_config,
         tokenizer=_existing(path / TOKENIZER),
         source_tokenizer=source_tokenizer,
+        chat_template=path / CHAT_TEMPLATE if (path / CHAT_TEMPLATE).is_file() else None,
         special_tokens=config.special_tokens,
+        opens_with_bos=config.opens_with_bos,
         summary=_read(path / SUMMARY, Training),
     )
 

@@ -103,6 +103,8 @@ def model(served: ServedModel) -> model_pb2.Model:
         source_vocabulary_size=manifest.source_vocabulary_size,
         context_limit=manifest.context_limit,
         source_limit=manifest.source_limit,
+        chat=served.chat is not None,
+        opens_with_bos=manifest.opens_with_bos,
         special_tokens=model_pb2.SpecialTokens(**manifest.special_tokens.model_dump()),
         parity=model_pb2.ParityReport(greedy_tokens_compared=manifest.parity.greedy_tokens_compared),
         metrics=manifest.training.metrics,

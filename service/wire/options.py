@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict, Unpack
+from typing import TypedDict, Unpack, cast
 
 from google.protobuf.message import Message
 
 from protos.seqstream.v1 import generation_pb2 as pb
+
+# Text, token ids, or the turns of a conversation: {"role": "user", "content": "Hello"}.
+Prompt = str | Sequence[int] | Sequence[Mapping[str, str]]
 
 
 class Options(TypedDict, total=False):
@@ -55,8 +58,8 @@ _PARTS = {
 }
 
 
-def generate_request(model: str, prompt: str | Sequence[int], **options: Unpack[Options]) -> pb.GenerateRequest:
-    """Return the request. A prompt is text, or token ids.
+def generate_request(model: str, prompt: Prompt, **options: Unpack[Options]) -> pb.GenerateRequest:
+    """Return the request. A prompt is text, token ids, or a conversation.
 
     Raises:
         TypeError: there is no such option, or its value is of the wrong type.
@@ -71,7 +74,11 @@ def generate_request(model: str, prompt: str | Sequence[int], **options: Unpack[
             part.MergeFrom(type(part)(**{name: value}))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}: {value!r} does not fit: {error}") from None
-    set_prompt(request, prompt)
+    if not isinstance(prompt, str) and prompt and isinstance(prompt[0], Mapping):
+        turns = cast("Sequence[Mapping[str, str]]", prompt)
+        request.messages.messages.extend(pb.Message(role=turn["role"], content=turn["content"]) for turn in turns)
+    else:
+        set_prompt(request, cast("str | Sequence[int]", prompt))
     return request
 
 

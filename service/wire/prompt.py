@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from protos.seqstream.v1 import generation_pb2 as pb
+from service.chat import ChatError
 from service.models import ServedModel
 from service.wire.checks import MOST_PROMPT_BYTES, Checks
 
@@ -15,6 +16,7 @@ Request = pb.GenerateRequest | pb.ScoreRequest
 Token = TypeVar("Token")
 
 MOST_SCORED_TOKENS = 8192
+MOST_TURNS = 1024
 # Text longer than this is tokenized on another thread: about 2 ms of the event loop's time.
 _LONG_TEXT = 8192
 
@@ -75,11 +77,36 @@ async def _prompt_ids(request: Request, model: ServedModel, checks: Checks) -> S
     kind = request.WhichOneof("prompt")
     if kind == "token_ids":
         return _given_ids(request.token_ids.ids, model, checks)
-    usable = checks.require(kind is not None, "prompt", "not set", "text or token_ids")
+    if isinstance(request, pb.GenerateRequest) and kind == "messages":
+        return await _said(request.messages.messages, model, checks)
+    usable = checks.require(kind is not None, "prompt", "not set", "text, token_ids or messages")
     usable = usable and checks.text("text", request.text, MOST_PROMPT_BYTES)
     if model.source_tokenizer is not None:
         usable = usable and checks.require(bool(request.text), "text", "empty", "some text, as it is a source")
-    return await tokenize(model.prompt_ids, request.text) if usable else None
+    token_ids = await tokenize(model.prompt_ids, request.text) if usable else []
+    usable = usable and checks.require(bool(token_ids), "text", "empty", "some text, as nothing opens this model's")
+    return token_ids if usable else None
+
+
+async def _said(messages: Sequence[pb.Message], model: ServedModel, checks: Checks) -> Sequence[int] | None:
+    field, chat = "messages.messages", model.chat
+    if chat is None:
+        checks.require(False, "messages", "set", f"text or token_ids, as {model.reference} has no chat template")
+        return None
+    usable = checks.require(1 <= len(messages) <= MOST_TURNS, field, f"{len(messages)} entries", f"1 to {MOST_TURNS}")
+    size = sum(len(message.content.encode()) for message in messages)
+    fits = size <= MOST_PROMPT_BYTES
+    usable = usable and checks.require(fits, field, f"{size} bytes long", f"at most {MOST_PROMPT_BYTES}")
+    for place, message in enumerate(messages if usable else ()):
+        usable = checks.require(bool(message.role), f"{field}[{place}].role", "empty", "a role") and usable
+    if not usable:
+        return None
+    try:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        return await asyncio.to_thread(chat.encode, turns)
+    except ChatError as error:
+        checks.require(False, f"{field}{error.field}", error.given, error.allowed)
+        return None
 
 
 def _given_ids(token_ids: Sequence[int], model: ServedModel, checks: Checks) -> Sequence[int] | None:
@@ -89,4 +116,4 @@ def _given_ids(token_ids: Sequence[int], model: ServedModel, checks: Checks) -> 
 
 
 def _field(request: Request) -> str:
-    return "token_ids.ids" if request.WhichOneof("prompt") == "token_ids" else "text"
+    return {"token_ids": "token_ids.ids", "messages": "messages"}.get(request.WhichOneof("prompt") or "", "text")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from training.models.attention import Attention
-from training.models.cached_attention import CachedAttention, Span
-from training.models.positions import rotate, rotations, sinusoids
+from training.models.cached_attention import CachedAttention, Heads, Span
+from training.models.positions import frequencies, rotate, rotations, sinusoids
 
 
 def by_definition(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
@@ -18,8 +18,8 @@ def by_definition(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("rotary", [False, True])
 def test_cached_attention_is_causal_grouped_attention(kv_heads, rotary):
-    layer = CachedAttention(width=32, heads=4, kv_heads=kv_heads, dropout=0.0)
-    tables = rotations(16, 8, 10_000.0) if rotary else None
+    layer = CachedAttention(Heads(32, 4, kv_heads, 8))
+    tables = rotations(16, frequencies(8, 10_000.0)) if rotary else None
     x = torch.randn(2, 10, 32)
     caches = (torch.zeros(2, kv_heads, 16, 8) for _ in range(2))
     out, keys, _ = layer(x, Span(torch.zeros(2, dtype=torch.int64), torch.tensor([10, 10]), 10, tables), *caches)
@@ -35,7 +35,7 @@ def test_cached_attention_is_causal_grouped_attention(kv_heads, rotary):
 
 
 def test_rows_at_different_positions_write_where_they_stand_and_nowhere_else():
-    layer = CachedAttention(width=16, heads=2, kv_heads=2, dropout=0.0)
+    layer = CachedAttention(Heads(16, 2, 2, 8))
     keys, values = torch.randn(3, 2, 8, 8), torch.randn(3, 2, 8, 8)
     span = Span(torch.tensor([0, 3, 7]), torch.tensor([4, 2, 1]), 4)
     _, new, _ = layer(torch.randn(3, 4, 16), span, keys, values)
@@ -67,7 +67,7 @@ def test_sinusoids_are_those_of_the_paper():
 
 
 def test_rotated_products_depend_on_distance_alone():
-    cosines, sines = rotations(40, 16, 10_000.0)
+    cosines, sines = rotations(40, frequencies(16, 10_000.0))
     query, key = torch.randn(16), torch.randn(16)
 
     def product(i: int, j: int) -> torch.Tensor:

@@ -8,13 +8,15 @@ about the layers around it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.models.attention import split_heads
 from training.models.positions import rotate
+
+Biases = Literal["all", "qkv", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +41,45 @@ class Span:
         return places.clamp(max=limit - 1)
 
 
-class CachedAttention(nn.Module):
-    """Grouped-query attention (Ainslie et al. 2023); with as many key as query heads, that of Vaswani et al. 2017.
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The sizes of an attention.
 
-    Args:
+    Attributes:
         width: of inputs and outputs.
-        heads: of queries; `width / heads` is the width of a head.
-        kv_heads: of keys and values; divides `heads`.
+        queries: heads of queries.
+        memories: heads of keys and of values; divides `queries`.
+        head_width: of each.
+        biases: which products add a bias: all, those that make queries, keys and values, or none.
+        norm_epsilon: of an RMSNorm over each query and each key (Henry et al. 2020); None: there is none.
         dropout: share of attention weights dropped in training.
     """
 
-    def __init__(self, width: int, heads: int, kv_heads: int, dropout: float) -> None:
+    width: int
+    queries: int
+    memories: int
+    head_width: int
+    biases: Biases = "all"
+    norm_epsilon: float | None = None
+    dropout: float = 0.0
+
+
+class CachedAttention(nn.Module):
+    """Grouped-query attention (Ainslie et al. 2023); with as many key as query heads, that of Vaswani et al. 2017."""
+
+    def __init__(self, heads: Heads) -> None:
         super().__init__()
-        self.heads = heads
-        self.kv_heads = kv_heads
-        self.head_width = width // heads
-        self.dropout = dropout
-        self.project = nn.Linear(width, (heads + 2 * kv_heads) * self.head_width)  # queries, keys, values
-        self.merge = nn.Linear(width, width)
+        self.heads = heads.queries
+        self.kv_heads = heads.memories
+        self.head_width = heads.head_width
+        self.dropout = heads.dropout
+        projected = (heads.queries + 2 * heads.memories) * heads.head_width  # queries, keys, values
+        self.project = nn.Linear(heads.width, projected, bias=heads.biases != "none")
+        self.merge = nn.Linear(heads.queries * heads.head_width, heads.width, bias=heads.biases == "all")
+        self.query_norm, self.key_norm = None, None
+        if heads.norm_epsilon is not None:
+            self.query_norm = nn.RMSNorm(heads.head_width, eps=heads.norm_epsilon)
+            self.key_norm = nn.RMSNorm(heads.head_width, eps=heads.norm_epsilon)
 
     def forward(self, x: Tensor, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Attend from `x` [B, T, width] to the past and to itself.
@@ -70,11 +93,14 @@ class CachedAttention(nn.Module):
 
     def _exported(self, projected: Tensor, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         batch, time, _ = projected.shape
+        made: list[Tensor | None] = [projected, None, None]
+        if self.query_norm is not None:
+            made = [part.flatten(2) for part in self._split(projected)]
         last = (span.position + span.lengths - 1).to(torch.int32)
         total = (span.position.max() + time).to(torch.int32)
         mixed, keys, values = torch.onnx.ops.symbolic_multi_out(
             "com.microsoft::GroupQueryAttention",
-            [projected, None, None, keys, values, last, total, *(span.rotations or ())],
+            [*made, keys, values, last, total, *(span.rotations or ())],
             attrs={
                 "num_heads": self.heads,
                 "kv_num_heads": self.kv_heads,
@@ -88,8 +114,7 @@ class CachedAttention(nn.Module):
         return mixed, keys, values
 
     def _eager(self, projected: Tensor, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        heads = split_heads(projected, self.heads + 2 * self.kv_heads)  # [B, …, T, head_width]
-        query, key, value = torch.split(heads, [self.heads, self.kv_heads, self.kv_heads], dim=1)
+        query, key, value = (part.transpose(1, 2) for part in self._split(projected))  # [B, heads, T, head_width]
         if span.rotations is not None:
             places = span.places(len(span.rotations[0]))
             cosines, sines = (table[places][:, None] for table in span.rotations)
@@ -108,6 +133,14 @@ class CachedAttention(nn.Module):
                 query, keys.to(query.dtype), values.to(query.dtype), seen, dropout_p=dropout, enable_gqa=grouped
             )
         return mixed.transpose(1, 2).flatten(2), keys, values
+
+    def _split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys, both normalised where they are, and values: [B, T, heads, head_width]."""
+        heads = projected.view(*projected.shape[:2], self.heads + 2 * self.kv_heads, self.head_width)
+        query, key, value = torch.split(heads, [self.heads, self.kv_heads, self.kv_heads], dim=2)
+        if self.query_norm is not None and self.key_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
+        return query, key, value
 
 
 def _append(cache: Tensor, new: Tensor, span: Span) -> Tensor:

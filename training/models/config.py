@@ -5,7 +5,7 @@ A config is data alone: frozen, validated, and saved as JSON beside the weights.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,8 @@ Layers = Annotated[int, Field(ge=1, le=256)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 VocabularySize = Annotated[int, Field(ge=2, le=1_000_000)]
 Limit = Annotated[int, Field(ge=2, le=1_048_576)]
+# For settings that only a checkpoint from elsewhere asks for: the configuration file has them, the command line not.
+NO_FLAG: Any = {"json_schema_extra": {"flag": False}}
 
 
 class LanguageConfig(BaseModel):

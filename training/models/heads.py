@@ -5,13 +5,16 @@ from __future__ import annotations
 from torch import nn
 
 
-def check_heads(width: int, heads: int, kv_heads: int, multiple: int) -> None:
-    """Raise ValueError unless `heads` divide `width` into pieces of a `multiple`, and `kv_heads` divide `heads`.
+def check_heads(width: int, heads: int, kv_heads: int, multiple: int, head_width: int | None = None) -> None:
+    """Raise ValueError unless heads are a `multiple` wide, and `kv_heads` divide `heads`.
 
-    The fused attention operators take heads whose width is a multiple of 8, and of 16 to rotate them.
+    head_width: where it is not `width / heads`. The fused attention operators take heads whose width is a multiple of
+    8, and of 16 to rotate them.
     """
-    if width % heads or (width // heads) % multiple:
+    if head_width is None and (width % heads or (width // heads) % multiple):
         raise ValueError(f"width {width} in {heads} heads: the width of a head must be a multiple of {multiple}")
+    if head_width is not None and head_width % multiple:
+        raise ValueError(f"head_width {head_width}: must be a multiple of {multiple}")
     if heads % kv_heads:
         raise ValueError(f"kv_heads {kv_heads}: must divide heads, {heads}")
 
@@ -28,4 +31,5 @@ def initialise(blocks: nn.Module, layers: int) -> None:
             if name.endswith(("merge", "contract")):
                 spread *= (2 * layers) ** -0.5
             nn.init.normal_(module.weight, std=spread)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

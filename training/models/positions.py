@@ -6,16 +6,28 @@ import torch
 from torch import Tensor
 
 
-def sinusoids(limit: int, width: int) -> Tensor:
-    """Return the positional encoding [limit, width] of Vaswani et al. 2017, section 3.5. `width` is even."""
-    angles = _angles(limit, width, base=10_000.0)
-    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
+def sinusoids(limit: int, width: int, *, halves: bool = False) -> Tensor:
+    """Return the positional encoding [limit, width] of Vaswani et al. 2017, section 3.5. `width` is even.
+
+    halves: all sines and then all cosines, instead of in turn.
+    """
+    angles = _angles(limit, frequencies(width, base=10_000.0))
+    waves = (angles.sin(), angles.cos())
+    return torch.cat(waves, dim=-1) if halves else torch.stack(waves, dim=-1).flatten(1)
 
 
-def rotations(limit: int, head_width: int, base: float) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines [limit, head_width / 2] of rotary positions (Su et al. 2021, RoFormer)."""
-    angles = _angles(limit, head_width, base)
-    return angles.cos(), angles.sin()
+def frequencies(width: int, base: float) -> Tensor:
+    """Return the angular frequencies [width / 2] float64, in radians per position, of which both encodings are made."""
+    return base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+
+
+def rotations(limit: int, turning: Tensor, magnitude: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines [limit, head_width / 2] of rotary positions (Su et al. 2021, RoFormer).
+
+    turning: frequencies [head_width / 2].    magnitude: factor on both (Peng et al. 2023, YaRN, section 3.4).
+    """
+    angles = _angles(limit, turning)
+    return angles.cos() * magnitude, angles.sin() * magnitude
 
 
 def rotate(heads: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
@@ -24,6 +36,5 @@ def rotate(heads: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
     return torch.cat((first * cosines - second * sines, second * cosines + first * sines), dim=-1)
 
 
-def _angles(limit: int, width: int, base: float) -> Tensor:
-    frequencies = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
-    return torch.outer(torch.arange(limit, dtype=torch.float64), frequencies).float()
+def _angles(limit: int, turning: Tensor) -> Tensor:
+    return torch.outer(torch.arange(limit, dtype=torch.float64), turning.double()).float()

@@ -7,7 +7,7 @@ each step of the decoder then only reads them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from bundle.manifest import StateSpec
 from training.models.cached_attention import Span
-from training.models.config import Dropout, Layers, Limit, PairsConfig, Width
+from training.models.config import NO_FLAG, Dropout, Layers, Limit, PairsConfig, Width
+from training.models.feed_forward import Activation
 from training.models.heads import check_heads
 from training.models.positions import sinusoids
 from training.models.step_model import SourceStepModel, State
-from training.models.transformer_blocks import DecoderBlock, EncoderBlock
+from training.models.transformer_blocks import BlockSizes, DecoderBlock, EncoderBlock
 from training.models.vocabulary import Vocabulary
 
 
@@ -30,6 +31,13 @@ class TransformerConfig(PairsConfig):
     heads: int = Field(default=4, ge=1, le=1024, description="of every attention; width / heads is a multiple of 8")
     layers: Layers = Field(default=2, description="blocks of the encoder, and of the decoder")
     hidden: Width | None = Field(default=None, description="units in a feed-forward layer; default 4 × width")
+    activation: Activation = Field(default="relu", description="of the feed-forward layers")
+    sinusoids: Literal["interleaved", "halves"] = Field(
+        default="interleaved", description="order of sines and cosines in the encoding of positions", **NO_FLAG
+    )
+    embedding_scale: float | None = Field(
+        default=None, gt=0.0, description="factor on embeddings; default the square root of the width", **NO_FLAG
+    )
     norm_first: bool = Field(default=False, description="norms before the layers instead of behind the residual sums")
     dropout: Dropout = Field(default=0.0, description="share dropped in training")
     tied: bool = Field(default=True, description="one table for target embeddings and logits")
@@ -55,17 +63,23 @@ class Transformer(SourceStepModel):
         self.context_limit = config.context_limit
         self.source_limit = config.source_limit
         width, spread = config.width, 0.4 * config.width**-0.5
+        self.embedding_scale = config.embedding_scale or width**0.5
         self.source_vocabulary = nn.Embedding(config.source_vocabulary_size, width)
         nn.init.normal_(self.source_vocabulary.weight, std=spread)
-        self.vocabulary = Vocabulary(config.vocabulary_size, width, tied=config.tied, spread=spread, scale=width**0.5)
+        self.vocabulary = Vocabulary(
+            config.vocabulary_size, width, tied=config.tied, spread=spread, scale=self.embedding_scale
+        )
         self.dropout = nn.Dropout(config.dropout)
-        sizes = (width, config.heads, config.hidden or 4 * width, config.dropout, config.norm_first)
-        encoder = nn.ModuleList(EncoderBlock(*sizes) for _ in range(config.layers))
-        decoder = nn.ModuleList(DecoderBlock(*sizes) for _ in range(config.layers))
+        sizes = BlockSizes(
+            width, config.heads, config.hidden or 4 * width, config.activation, config.dropout, config.norm_first
+        )
+        encoder = nn.ModuleList(EncoderBlock(sizes) for _ in range(config.layers))
+        decoder = nn.ModuleList(DecoderBlock(sizes) for _ in range(config.layers))
         self.encoder, self.decoder = cast("Sequence[EncoderBlock]", encoder), cast("Sequence[DecoderBlock]", decoder)
         last = nn.LayerNorm if config.norm_first else nn.Identity  # post-norm blocks have normalised already
         self.encoder_norm, self.decoder_norm = last(width), last(width)
-        positions = sinusoids(max(config.source_limit, config.context_limit), width)
+        longest = max(config.source_limit, config.context_limit)
+        positions = sinusoids(longest, width, halves=config.sinusoids == "halves")
         self.register_buffer("positions", positions, persistent=False)
         for module in (*encoder.modules(), *decoder.modules()):
             if isinstance(module, nn.Linear):
@@ -91,7 +105,7 @@ class Transformer(SourceStepModel):
 
     def start(self, source: Tensor, lengths: Tensor) -> State:
         places = torch.arange(source.shape[1], device=source.device)
-        x = self.source_vocabulary(source) * self.config.width**0.5
+        x = self.source_vocabulary(source) * self.embedding_scale
         x = self.dropout(x + self.positions[: source.shape[1]])
         mask = (places < lengths[:, None])[:, None, None]  # [B, 1, 1, S]
         for block in self.encoder:

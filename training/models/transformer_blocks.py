@@ -5,11 +5,13 @@ Knows nothing about tokens or named states.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from torch import Tensor, nn
 
 from training.models.attention import Attention
-from training.models.cached_attention import CachedAttention, Span
-from training.models.feed_forward import FeedForward
+from training.models.cached_attention import CachedAttention, Heads, Span
+from training.models.feed_forward import Activation, FeedForward
 
 
 class Residual(nn.Module):
@@ -33,15 +35,28 @@ class Residual(nn.Module):
         return joined
 
 
+@dataclass(frozen=True, slots=True)
+class BlockSizes:
+    """What all blocks of a model share: widths of the stream and of feed-forward layers, heads, and where norms are."""
+
+    width: int
+    heads: int
+    hidden: int
+    activation: Activation
+    dropout: float
+    norm_first: bool
+
+
 class EncoderBlock(nn.Module):
     """Self-attention over the whole source, feed-forward."""
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float, norm_first: bool) -> None:
+    def __init__(self, sizes: BlockSizes) -> None:
         super().__init__()
+        width, heads, dropout = sizes.width, sizes.heads, sizes.dropout
         self.attention = Attention(width, heads, dropout)
-        self.attention_residual = Residual(width, dropout, norm_first)
-        self.feed_forward = FeedForward(width, hidden, "relu", dropout)
-        self.feed_forward_residual = Residual(width, dropout, norm_first)
+        self.attention_residual = Residual(width, dropout, sizes.norm_first)
+        self.feed_forward = FeedForward(width, sizes.hidden, sizes.activation, dropout)
+        self.feed_forward_residual = Residual(width, dropout, sizes.norm_first)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map `x` [B, S, width], real where `mask` [B, 1, 1, S] is true, to the same shape."""
@@ -54,14 +69,15 @@ class EncoderBlock(nn.Module):
 class DecoderBlock(nn.Module):
     """Cached self-attention, attention to the source, feed-forward."""
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float, norm_first: bool) -> None:
+    def __init__(self, sizes: BlockSizes) -> None:
         super().__init__()
-        self.attention = CachedAttention(width, heads, heads, dropout)
-        self.attention_residual = Residual(width, dropout, norm_first)
+        width, heads, dropout = sizes.width, sizes.heads, sizes.dropout
+        self.attention = CachedAttention(Heads(width, heads, heads, width // heads, dropout=dropout))
+        self.attention_residual = Residual(width, dropout, sizes.norm_first)
         self.cross_attention = Attention(width, heads, dropout)
-        self.cross_residual = Residual(width, dropout, norm_first)
-        self.feed_forward = FeedForward(width, hidden, "relu", dropout)
-        self.feed_forward_residual = Residual(width, dropout, norm_first)
+        self.cross_residual = Residual(width, dropout, sizes.norm_first)
+        self.feed_forward = FeedForward(width, sizes.hidden, sizes.activation, dropout)
+        self.feed_forward_residual = Residual(width, dropout, sizes.norm_first)
 
     def forward(
         self, x: Tensor, span: Span, caches: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor], mask: Tensor

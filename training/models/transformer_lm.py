@@ -13,11 +13,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from bundle.manifest import StateSpec
-from training.models.cached_attention import CachedAttention, Span
-from training.models.config import Dropout, LanguageConfig, Layers, Limit, Width
+from training.models.cached_attention import Biases, CachedAttention, Heads, Span
+from training.models.config import NO_FLAG, Dropout, LanguageConfig, Layers, Limit, Width
 from training.models.feed_forward import Activation, FeedForward, Norm, normalisation
 from training.models.heads import check_heads, initialise
-from training.models.positions import rotations, sinusoids
+from training.models.positions import frequencies, rotations, sinusoids
 from training.models.step_model import State, StepModel
 from training.models.vocabulary import Vocabulary
 
@@ -36,18 +36,48 @@ class TransformerLmConfig(LanguageConfig):
     hidden: Width | None = Field(
         default=None, description="units in a feed-forward layer; default 4 × width, gated 8/3 × width"
     )
+    head_width: Width | None = Field(default=None, description="of a query, a key and a value; default width / heads")
     positions: Literal["rope", "sinusoidal", "learned"] = Field(default="rope", description="how order is told")
     rope_base: float = Field(default=10_000.0, gt=1.0, description="of the wavelengths of rotary positions")
+    rope_frequencies: tuple[float, ...] | None = Field(
+        default=None, description="of rotary positions, in radians per token, instead of those of the base", **NO_FLAG
+    )
+    rope_magnitude: float = Field(default=1.0, gt=0.0, description="factor on rotated queries and keys", **NO_FLAG)
     norm: Norm = Field(default="rms", description="before each layer and at the end")
+    norm_epsilon: float = Field(default=1e-5, gt=0.0, description="added to a norm's variance", **NO_FLAG)
+    query_key_norm: bool = Field(default=False, description="an RMSNorm over each query and each key")
     activation: Activation = Field(default="swiglu", description="of the feed-forward layers")
+    attention_biases: Biases = Field(default="all", description="which products of attention add a bias")
+    feed_forward_biases: bool = Field(default=True, description="whether feed-forward layers add biases")
+    output_bias: bool = Field(default=True, description="whether the logits add a bias")
+    embedding_scale: float | None = Field(
+        default=None, gt=0.0, description="factor on embeddings; default the square root of the width", **NO_FLAG
+    )
     dropout: Dropout = Field(default=0.0, description="share dropped in training")
     tied: bool = Field(default=True, description="one table for embeddings and logits")
     context_limit: Limit = Field(default=512, description="most tokens a row may consume")
 
     @model_validator(mode="after")
     def _heads_fit(self) -> TransformerLmConfig:
-        check_heads(self.width, self.heads, self.groups, multiple=16 if self.positions == "rope" else 8)
+        multiple = 16 if self.positions == "rope" else 8
+        check_heads(self.width, self.heads, self.groups, multiple, self.head_width)
+        if self.rope_frequencies is not None and len(self.rope_frequencies) != self.attention.head_width // 2:
+            given, needed = len(self.rope_frequencies), self.attention.head_width // 2
+            raise ValueError(f"rope_frequencies: {given} given, half the width of a head, {needed}, needed")
         return self
+
+    @property
+    def attention(self) -> Heads:
+        """Of every block."""
+        return Heads(
+            width=self.width,
+            queries=self.heads,
+            memories=self.groups,
+            head_width=self.head_width or self.width // self.heads,
+            biases=self.attention_biases,
+            norm_epsilon=self.norm_epsilon if self.query_key_norm else None,
+            dropout=self.dropout,
+        )
 
     @property
     def groups(self) -> int:
@@ -75,11 +105,16 @@ class TransformerLm(StepModel):
         self.context_limit = config.context_limit
         width = config.width
         self.vocabulary = Vocabulary(
-            config.vocabulary_size, width, tied=config.tied, spread=0.4 * width**-0.5, scale=width**0.5
+            config.vocabulary_size,
+            width,
+            tied=config.tied,
+            spread=0.4 * width**-0.5,
+            scale=config.embedding_scale or width**0.5,
+            bias=config.output_bias,
         )
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
-        self.norm = normalisation(config.norm, config.width)
+        self.norm = normalisation(config.norm, config.width, config.norm_epsilon)
         self._make_positions()
         initialise(self.blocks, config.layers)
 
@@ -90,14 +125,17 @@ class TransformerLm(StepModel):
         elif self.config.positions == "sinusoidal":
             self.register_buffer("positions", sinusoids(limit, width), persistent=False)
         else:
-            cosines, sines = rotations(limit, width // self.config.heads, self.config.rope_base)
+            turning = frequencies(self.config.attention.head_width, self.config.rope_base)
+            if self.config.rope_frequencies is not None:
+                turning = torch.tensor(self.config.rope_frequencies, dtype=torch.float64)
+            cosines, sines = rotations(limit, turning, self.config.rope_magnitude)
             self.register_buffer("cosines", cosines, persistent=False)
             self.register_buffer("sines", sines, persistent=False)
 
     @property
     def states(self) -> tuple[StateSpec, ...]:
         config = self.config
-        shape = (config.groups, config.context_limit, config.width // config.heads)
+        shape = (config.groups, config.context_limit, config.attention.head_width)
         caches = (
             StateSpec(name=f"{part}_{index}", kind="cache", dtype="float32", shape=shape, axis=1)
             for index in range(config.layers)
@@ -125,10 +163,12 @@ class TransformerLm(StepModel):
 class _Block(nn.Module):
     def __init__(self, config: TransformerLmConfig) -> None:
         super().__init__()
-        self.attention_norm = normalisation(config.norm, config.width)
-        self.attention = CachedAttention(config.width, config.heads, config.groups, config.dropout)
-        self.feed_forward_norm = normalisation(config.norm, config.width)
-        self.feed_forward = FeedForward(config.width, config.units, config.activation, config.dropout)
+        self.attention_norm = normalisation(config.norm, config.width, config.norm_epsilon)
+        self.attention = CachedAttention(config.attention)
+        self.feed_forward_norm = normalisation(config.norm, config.width, config.norm_epsilon)
+        self.feed_forward = FeedForward(
+            config.width, config.units, config.activation, config.dropout, config.feed_forward_biases
+        )
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:

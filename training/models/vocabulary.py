@@ -19,14 +19,17 @@ class Vocabulary(nn.Module):
         tied: whether one table does both.
         spread: standard deviation of the table at the start.
         scale: factor on the embeddings, not on the logits (Vaswani et al. 2017, section 3.4, use sqrt(width)).
+        bias: whether every token's score has a number of its own.
     """
 
-    def __init__(self, size: int, width: int, *, tied: bool, spread: float, scale: float = 1.0) -> None:
+    def __init__(
+        self, size: int, width: int, *, tied: bool, spread: float, scale: float = 1.0, bias: bool = True
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.weight = nn.Parameter(torch.empty(size, width).normal_(std=spread))
         self.output = None if tied else nn.Parameter(torch.empty(size, width).normal_(std=width**-0.5))
-        self.bias = nn.Parameter(torch.zeros(size))
+        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Embed `tokens` [...] int64 as [..., width]."""
