@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 from training.tokenization import SPECIAL_TOKENS, Ids
 
 IGNORED = -100  # cross_entropy's own default: positions that are not predicted
+Rows = TypeVar("Rows", list[Any], NDArray[np.int64])
 _POOL = 50  # batches sorted by length together: long enough for little padding, short enough to stay random
 
 
@@ -53,6 +54,18 @@ class Share:
 
     rank: int = 0
     of: int = 1
+
+    def rows(self, batch: Rows) -> Rows:
+        """Return this process's rows of a global batch. Raises ValueError, in every process, if one had none."""
+        if len(batch) < self.of:
+            raise ValueError(f"a batch of {len(batch)} has less than a row for each of the {self.of} processes")
+        return batch[self.rank :: self.of]
+
+    def pieces(self, rows: Rows, size: int) -> Iterator[Rows]:
+        """Yield this process's rows, `size` at a time, as many times in every process: the last may have no rows."""
+        own = rows[self.rank :: self.of]
+        for first in range(0, -(-len(rows) // self.of), size):
+            yield own[first : first + size]
 
 
 class Batches(Protocol):
@@ -95,16 +108,16 @@ class WindowBatches:
         # Philox is counter-based: any step's numbers come at once, without those before.
         generator = np.random.Generator(np.random.Philox(key=[self._seed, step]))
         starts = generator.integers(len(self._training) - self._length + 1, size=self._batch_size)
-        return _windows(self._training, starts[share.rank :: share.of], self._length)
+        return _windows(self._training, share.rows(starts), self._length)
 
     def validation(self, share: Share) -> Iterator[Batch]:
         length = min(self._length, len(self._validation))
         starts = np.arange(0, len(self._validation) - length + 1, length)
         if len(starts) * length > self._validation_tokens:
             starts = starts[np.linspace(0, len(starts) - 1, max(self._validation_tokens // length, 1)).astype(int)]
-        starts = starts[share.rank :: share.of]
-        for first in range(0, len(starts), 2 * self._batch_size):
-            yield _windows(self._validation, starts[first : first + 2 * self._batch_size], length)
+        for piece in share.pieces(starts, 2 * self._batch_size):
+            batch = _windows(self._validation, piece if len(piece) else starts[:1], length)
+            yield batch if len(piece) else idle(batch)
 
 
 class PairBatches:
@@ -130,12 +143,13 @@ class PairBatches:
     def training(self, step: int, share: Share) -> Batch:
         in_epoch = len(self._training) // self._batch_size
         rows = self._epoch(step // in_epoch)[step % in_epoch]
-        return padded([self._training[row] for row in rows[share.rank :: share.of]])
+        return padded([self._training[row] for row in share.rows(rows)])
 
     def validation(self, share: Share) -> Iterator[Batch]:
-        pairs = sorted(self._validation, key=lambda pair: len(pair[0]))[share.rank :: share.of]
-        for first in range(0, len(pairs), 2 * self._batch_size):
-            yield padded(pairs[first : first + 2 * self._batch_size])
+        pairs = sorted(self._validation, key=lambda pair: len(pair[0]))
+        for piece in share.pieces(pairs, 2 * self._batch_size):
+            batch = padded(piece or pairs[:1])
+            yield batch if piece else idle(batch)
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         """Return the rows of every batch of an epoch, [batches, batch_size]; what does not fill a batch waits."""
@@ -147,6 +161,11 @@ class PairBatches:
         by_length = np.concatenate([rows[np.argsort(self._lengths[rows], kind="stable")] for rows in pools])
         batches = by_length.reshape(-1, self._batch_size)
         return batches[generator.permutation(len(batches))]
+
+
+def idle(batch: Batch) -> Batch:
+    """Return `batch` with nothing to predict, for a process that has no rows while others compute."""
+    return batch._replace(targets=torch.full_like(batch.targets, IGNORED))
 
 
 def padded(pairs: Sequence[tuple[Ids, Ids]]) -> Batch:

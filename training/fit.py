@@ -25,11 +25,11 @@ from training.device import thread_candidates
 from training.display import Display, describe, duration
 from training.interrupt import Interrupt
 from training.journal import Journal, Record
+from training.learner import Learner
 from training.meter import Meter
 from training.models.step_model import StepModel
-from training.objective import Objective
-from training.optimizer import build_optimizer, learning_rate
-from training.run import WEIGHTS, load_weights, save_result
+from training.optimizer import learning_rate
+from training.run import WEIGHTS, read_weights, save_weights
 from training.settings import GradientMachine, Optimisation
 from training.threads import Threads
 from training.validation import Validation, loss_metrics, total_loss
@@ -61,7 +61,7 @@ class GradientFit:
 
     Args:
         fabric: launched.
-        model: to be trained, in place.
+        model: to be trained, in place; with FSDP its parameters become shards.
         data: what it learns from.
         settings: how.
         machine: of which the seed (of data order and dropout) and the threads matter here.
@@ -84,7 +84,7 @@ class GradientFit:
         self.step = 0
         self.seconds = 0.0
         self._fabric = fabric
-        self._model = model
+        self._learner = Learner(fabric, model, settings)
         self._data = data
         self._settings = settings
         self._seed = machine.seed
@@ -101,10 +101,6 @@ class GradientFit:
         if fabric.device.type != "cpu" or settings.step_budget is not None:
             candidates = candidates[:1]
         self._validation_threads, self._threads = Threads(candidates), Threads(candidates)
-        self._objective = Objective(model)
-        # One kernel for all parameters, unless it would have to undo the scaling of half-precision gradients itself.
-        fused = getattr(fabric.strategy.precision, "scaler", None) is None
-        self._wrapped, self._optimizer = fabric.setup(self._objective, build_optimizer(model, settings, fused=fused))
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where a checkpoint was written.
@@ -115,8 +111,8 @@ class GradientFit:
         if checkpoint.data_sha256 != self._data.sha256:
             raise ValueError(f"--resume: the data is no longer what {self._output.folder} was trained on")
         try:
-            self._model.load_state_dict(checkpoint.model)
-            self._optimizer.load_state_dict(checkpoint.optimizer)
+            self._learner.load_weights(checkpoint.model)
+            self._learner.load_optimizer_state(checkpoint.optimizer)
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"--resume: the checkpoint is not of this model: {str(error).splitlines()[0]}") from None
         self._fabric.strategy.precision.load_state_dict(checkpoint.scaler)
@@ -133,7 +129,6 @@ class GradientFit:
             ValueError: the loss is no longer a number.
         """
         started = time.monotonic() - self.seconds
-        self._wrapped.train()
         with Interrupt() as interrupt, self._output.display:
             self._meter.restart()
             while (reason := self._reason_to_stop(interrupt, time.monotonic() - started)) is None:
@@ -152,7 +147,7 @@ class GradientFit:
     def measure_best(self) -> Record:
         """Take the best weights back and measure them once more, decoding all held-out pairs; saves the result."""
         self._fabric.barrier()  # the first process may still be writing them
-        load_weights(self._model, self._output.folder / WEIGHTS)
+        self._learner.load_weights(read_weights(self._output.folder / WEIGHTS))
         metrics = self._measure(everything=True)
         self._save_result(metrics)
         return metrics
@@ -183,20 +178,10 @@ class GradientFit:
         began = time.perf_counter()
         seed_step(self._seed, self.step, self._share.rank)
         rate = learning_rate(self._settings, self.step, self.progress)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
         batch = self._data.batches.training(self.step, self._share)
-        loss, count = self._wrapped(batch.to(self._fabric.device))
-        loss = loss / count
-        self._fabric.backward(loss)
-        # A gradient that is not finite is dealt with elsewhere: skipped in 16-mixed, seen in the loss otherwise.
-        self._fabric.clip_gradients(
-            self._wrapped, self._optimizer, max_norm=self._settings.gradient_clip, error_if_nonfinite=False
-        )
-        self._optimizer.step()
-        self._optimizer.zero_grad()
+        loss = self._learner.step(batch, rate)
         self.step += 1
-        self._meter.add(loss.detach(), batch.token_count * self._share.of)
+        self._meter.add(loss, batch.token_count * self._share.of)
         self._threads.after_step(time.perf_counter() - began)
 
     def _log_pending(self) -> None:
@@ -212,7 +197,7 @@ class GradientFit:
             )
         metrics = {
             "training_loss": loss,
-            "learning_rate": self._optimizer.param_groups[0]["lr"],
+            "learning_rate": self._learner.rate,
             "tokens_per_second": round(speed, 1),
         }
         self._write(metrics)
@@ -240,36 +225,39 @@ class GradientFit:
         batches, threads = self._data.batches.validation(self._share), self._validation_threads
         threads.resume()
         with self._fabric.autocast():
-            total = total_loss(self._objective, batches, self._fabric.device, threads)
+            total = total_loss(self._learner.objective, batches, self._fabric.device, threads)
         nats, tokens = self._over_processes(total, "sum").tolist()
         metrics = loss_metrics(nats, tokens, self._data.validation.tokens_per_byte)
-        if self._fabric.is_global_zero:
-            metrics |= self._data.validation.decoded(self._objective, everything=everything)
+        with self._learner.gathered():
+            if self._fabric.is_global_zero or self._learner.sharded:  # a shard alone computes nothing
+                metrics |= self._data.validation.decoded(self._learner.objective, everything=everything)
         self._threads.resume()
         return metrics
 
     def _checkpoint(self) -> None:
         self._log_pending()
-        if not self._fabric.is_global_zero:
-            return
-        if not (self._output.folder / WEIGHTS).exists():  # stopped before the first validation
+        if math.isinf(self._best_loss):  # no validation has chosen any weights yet
             self._save_result({})
+        first = self._fabric.is_global_zero
         checkpoint = Checkpoint(
             step=self.step,
             seconds=self.seconds,
             best_loss=self._best_loss,
             stale=self._stale,
             data_sha256=self._data.sha256,
-            model=self._model.state_dict(),
-            optimizer=self._optimizer.state_dict(),
+            model=self._learner.weights(keep=first),
+            optimizer=self._learner.optimizer_state(keep=first),
             scaler=self._fabric.strategy.precision.state_dict(),
         )
-        save_checkpoint(self._output.folder, checkpoint)
+        if first:
+            save_checkpoint(self._output.folder, checkpoint)
         self._meter.restart()
 
     def _save_result(self, metrics: Record) -> None:
-        if self._fabric.is_global_zero:
-            save_result(self._output.folder, self._model, self._data.name, self._data.sha256, metrics)
+        first = self._fabric.is_global_zero
+        weights = self._learner.weights(keep=first)
+        if first:
+            save_weights(self._output.folder, weights, self._data.name, self._data.sha256, metrics)
 
     def _write(self, metrics: Record) -> None:
         if self._output.journal is not None:

@@ -32,7 +32,7 @@ FOUND = frozenset({"vocabulary_size", "source_vocabulary_size"})
 # What a resumed run may be told anew: how long it goes on, what it reports and where it computes.
 _RESUMABLE = frozenset(
     {"steps", "minutes", "patience", "validate_every", "validate_seconds", "checkpoint_every"}
-    | {"decoded_pairs", "validation_tokens", "threads", "accelerator", "devices"}
+    | {"decoded_pairs", "validation_tokens", "threads", "accelerator", "devices", "strategy"}
 )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from lightning_fabric import Fabric
 from tokenizers import Tokenizer
 
@@ -50,5 +51,16 @@ def _fit_tokenizers(
                 tokenizer = train_tokenizer(settings.tokenizer, lines, settings.vocabulary_size)
                 with replacing(path) as file:
                     file.write(tokenizer.to_str(pretty=True).encode())
-    if fabric is not None:
+    if fabric is not None and fabric.world_size > 1:
         fabric.barrier()
+        _check_shared(list(texts), fabric)
+
+
+def _check_shared(paths: Sequence[Path], fabric: Fabric) -> None:
+    # All processes agree: if only those that miss a file gave up, the others would wait for them.
+    seen = torch.tensor(float(all(path.exists() for path in paths)), device=fabric.device)
+    everywhere = fabric.all_reduce(seen, reduce_op="mean")
+    if everywhere != 1:
+        raise ValueError(
+            f"--out: {paths[0].parent} is not the same folder in all processes; machines need a shared one"
+        )

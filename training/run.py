@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
 
 from bundle.folder import CHAT_TEMPLATE, SOURCE_TOKENIZER, TOKENIZER
 from bundle.manifest import SpecialTokens, Training
@@ -149,23 +150,42 @@ def write_json(path: Path, content: BaseModel) -> None:
 
 
 def save_result(folder: Path, model: StepModel, data: str, data_sha256: str, metrics: Mapping[str, float]) -> None:
-    """Write weights.pt and summary.json, each at once or not at all."""
+    """Write weights.pt and summary.json of a model that is whole, each at once or not at all."""
+    save_weights(folder, model.state_dict(), data, data_sha256, metrics)
+
+
+def save_weights(
+    folder: Path, weights: Mapping[str, Tensor], data: str, data_sha256: str, metrics: Mapping[str, float]
+) -> None:
+    """Write them of a state dict, as gathered from shards."""
     with replacing(folder / WEIGHTS) as file:
-        torch.save({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}, file)
-    summary = Training(parameters=model.parameter_count, data=data, data_sha256=data_sha256, metrics=dict(metrics))
+        torch.save({name: tensor.detach().cpu() for name, tensor in weights.items()}, file)
+    parameters = sum(tensor.numel() for tensor in weights.values())
+    summary = Training(parameters=parameters, data=data, data_sha256=data_sha256, metrics=dict(metrics))
     write_json(folder / SUMMARY, summary)
 
 
 def load_weights(model: StepModel, path: Path) -> None:
     """Load weights.pt into `model`. Raises ValueError, one line, if they are not its own."""
+    try:
+        model.load_state_dict(read_weights(path))
+    except (RuntimeError, AttributeError, TypeError) as error:
+        raise _not_its_own(path, error) from None
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read weights.pt onto the CPU. Raises ValueError, one line, if it holds none."""
     _existing(path)
     try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, AttributeError, TypeError, pickle.UnpicklingError) as error:
-        line = str(error).strip().splitlines()
-        raise ValueError(
-            f"{path}: not the weights of this model: {line[0] if line else type(error).__name__}"
-        ) from None
+        raise _not_its_own(path, error) from None
+    return weights
+
+
+def _not_its_own(path: Path, error: BaseException) -> ValueError:
+    line = str(error).strip().splitlines()
+    return ValueError(f"{path}: not the weights of this model: {line[0] if line else type(error).__name__}")
 
 
 def first_error(error: ValidationError) -> str:

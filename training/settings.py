@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from training.tokenization import TokenizerKind
 
 Accelerator = Literal["auto", "cpu", "cuda", "mps"]
+Strategy = Literal["auto", "ddp", "fsdp"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -96,6 +97,7 @@ class GradientMachine(Machine):
 
     accelerator: Accelerator = Field("auto", description="auto: the GPU if there is one")
     devices: int = Field(1, ge=1, description="processes of one device each; under torchrun it decides")
+    strategy: Strategy = Field("auto", description="auto is ddp: a copy in each process; fsdp: each holds a shard")
     precision: Precision = Field("32-true", description="of the arithmetic; weights are always float32")
 
 

@@ -13,7 +13,7 @@ from training.atomic import replacing
 from training.batches import Share
 from training.checkpoint import load_checkpoint
 from training.curves import draw_curves
-from training.device import build_fabric, thread_candidates
+from training.device import build_fabric, count_processes, thread_candidates
 from training.display import Display, describe, duration
 from training.fit import FitOutput, GradientFit
 from training.journal import Journal
@@ -34,9 +34,8 @@ def train(order: Order) -> int:
     Raises:
         ValueError: anything in it that cannot be done; one line.
     """
-    fabric = None
-    if isinstance(order.machine, GradientMachine):
-        fabric = build_fabric(order.machine)
+    _check_processes(order)
+    fabric = build_fabric(order.machine) if isinstance(order.machine, GradientMachine) else None
     torch.set_num_threads(thread_candidates(order.machine)[0])
     first = fabric is None or fabric.is_global_zero
     if first and not order.resumed:
@@ -98,6 +97,17 @@ def fit_by_counting(order: Order, assembly: Assembly, display: Display) -> int:
     display.say(f"counted in {duration(seconds)}: {describe(metrics)}")
     display.say(f"{order.folder} holds the run; export it with python -m export {order.folder}")
     return 0
+
+
+def _check_processes(order: Order) -> None:
+    here, machines = count_processes(order.machine)
+    processes = here * machines
+    if processes == 1:
+        return
+    if not isinstance(order.train, Optimisation):
+        raise ValueError(f"{order.family} is counted, not trained by gradient: one process, and torchrun started more")
+    if order.train.batch_size % processes:
+        raise ValueError(f"--batch-size: {order.train.batch_size} is no multiple of the {processes} processes")
 
 
 def _describe(order: Order, assembly: Assembly, display: Display) -> None:

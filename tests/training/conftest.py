@@ -23,8 +23,16 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """A folder of twelve documents that repeat themselves in different words, with Hangul and emoji."""
-    folder = tmp_path / "corpus"
+    return write_corpus(tmp_path / "corpus")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    return write_pairs(tmp_path / "pairs.tsv")
+
+
+def write_corpus(folder: Path) -> Path:
+    """Write a folder of twelve documents that repeat themselves in different words, with Hangul and emoji."""
     folder.mkdir()
     generator = random.Random(0)
     for number in range(12):
@@ -33,12 +41,10 @@ def corpus(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    """A file of pairs: a word of three letters and the same in capitals."""
+def write_pairs(path: Path, longest: int = 3) -> Path:
+    """Write pairs of a word of 3 to `longest` letters and the same in capitals."""
     generator = random.Random(0)
-    sources = sorted({"".join(generator.choices("abcde", k=3)) for _ in range(200)})
-    path = tmp_path / "pairs.tsv"
+    sources = sorted({"".join(generator.choices("abcde", k=generator.randint(3, longest))) for _ in range(200)})
     path.write_text("".join(f"{source}\t{source.upper()}\n" for source in sources), encoding="utf-8")
     return path
 

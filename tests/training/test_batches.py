@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from training.batches import IGNORED, PairBatches, Share, WindowBatches, padded
+from training.batches import IGNORED, Batches, PairBatches, Share, WindowBatches, padded
 
 STREAM = np.arange(3, 1003, dtype=np.uint16)
 
@@ -89,6 +90,23 @@ def test_pairs_of_a_batch_are_of_similar_length():
         for batch in (batches.training(step, Share()) for step in range(50))
     ]
     assert np.mean(spreads) < 3
+
+
+@pytest.mark.parametrize(
+    ("batches", "rows"), [(windows(batch_size=1), 12), (PairBatches(some_pairs(6), some_pairs(12), 1, 0), 12)]
+)
+def test_all_processes_validate_as_many_batches_and_no_row_twice(batches: Batches, rows: int):
+    by_rank = [list(batches.validation(Share(rank, 5))) for rank in range(5)]
+    assert [len(own) for own in by_rank] == [2] * 5
+    predicted = [[int((batch.targets != IGNORED).any(dim=1).sum()) for batch in own] for own in by_rank]
+    assert predicted == [[2, 1], [2, 1], [2, 0], [2, 0], [2, 0]]
+    assert sum(map(sum, predicted)) == rows
+
+
+def test_a_batch_with_fewer_rows_than_processes_is_refused_in_all_of_them():
+    for rank in range(8):
+        with pytest.raises(ValueError, match="a batch of 6 has less than a row for each of the 8 processes"):
+            PairBatches(some_pairs(6), some_pairs(3), 8, 0).training(0, Share(rank, 8))
 
 
 def test_validation_pairs_are_all_there_over_processes():

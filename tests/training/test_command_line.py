@@ -64,6 +64,48 @@ def test_bad_input_is_one_line(
     assert error.count("\n") == 1
 
 
+def started(here: int, everywhere: int, machines: int) -> dict[str, str]:
+    """What torchrun tells a process: how many there are on its machine and on all, and on how many machines."""
+    sizes = {"LOCAL_WORLD_SIZE": here, "WORLD_SIZE": everywhere, "GROUP_WORLD_SIZE": machines}
+    return {"TORCHELASTIC_RUN_ID": "1"} | {name: str(size) for name, size in sizes.items()}
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "reason"),
+    [
+        (["gru", "--strategy", "zero"], {}, "--strategy: Input should be 'auto', 'ddp' or 'fsdp' ('zero' given)"),
+        (["gru", "--strategy", "fsdp"], {}, "--strategy: fsdp cuts a model over several processes, and there is 1"),
+        (["gru", "--batch-size", "5", "--devices", "2"], {}, "--batch-size: 5 is no multiple of the 2 processes"),
+        (["gru", "--batch-size", "6"], started(2, 4, 2), "--batch-size: 6 is no multiple of the 4 processes"),
+        (["gru", "--devices", "3"], started(2, 2, 1), "--devices: 3 given, but torchrun has started 2 here"),
+        (
+            ["gru"],
+            started(2, 3, 2),
+            "torchrun: --nproc-per-node must be the same on every machine; here it is 2, but 2",
+        ),
+        (["markov"], started(2, 2, 1), "markov is counted, not trained by gradient: one process"),
+    ],
+)
+def test_processes_that_do_not_fit_are_refused_before_anything_is_written(
+    flags: list[str],
+    environment: dict[str, str],
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    corpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    accelerator = [] if flags[0] == "markov" else ["--accelerator", "cpu"]
+    out = tmp_path / "run"
+    assert main([*flags, "--data", str(corpus), "--out", str(out), *accelerator]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("python -m training: " + reason)
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("name", [*FAMILIES, "compare", "gradients"])
 def test_help_tells_every_flag(name: str, capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:

@@ -6,53 +6,26 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.training.interrupted import interrupted_fit
 from training.__main__ import main
-from training.assemble import Assembly
-from training.batches import Batch, Batches, Share
 from training.interrupt import Interrupt
 from training.journal import read_journal
-from training.order import Order
 from training.run import load_run
-from training.train import fit_by_gradient
 
 Train = Callable[..., Path]
-
-
-class InterruptedBatches:
-    """Real batches; fetching that of step `at` raises a real SIGINT, as Ctrl-C would."""
-
-    def __init__(self, batches: Batches, at: int) -> None:
-        self._batches = batches
-        self._at = at
-
-    def training(self, step: int, share: Share) -> Batch:
-        if step == self._at:
-            signal.raise_signal(signal.SIGINT)
-        return self._batches.training(step, share)
-
-    def validation(self, share: Share) -> Iterator[Batch]:
-        return self._batches.validation(share)
 
 
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Make every training that starts afterwards receive SIGINT in the given step."""
 
-    def at(step: int) -> None:
-        def fit(order: Order, assembly: Assembly, *rest: object) -> int:
-            batches = InterruptedBatches(assembly.data.batches, step)
-            return fit_by_gradient(order, replace(assembly, data=replace(assembly.data, batches=batches)), *rest)
-
-        monkeypatch.setattr("training.train.fit_by_gradient", fit)
-
-    return at
+    return lambda step: monkeypatch.setattr("training.train.fit_by_gradient", interrupted_fit(step))
 
 
 def same_bits(first: Path, second: Path) -> bool:

@@ -53,6 +53,14 @@ class StepModel(nn.Module, ABC):
         Returns features [B, T, F] float32 at every position, and the next state.
         """
 
+    @property
+    def shard_units(self) -> tuple[nn.Module, ...]:
+        """Modules whose weights are read by their own `forward` alone, on tensors.
+
+        Training in shards (FSDP) gathers them one at a time, and whatever is in none of them for the whole step.
+        """
+        return ()
+
     def logits(self, features: Tensor) -> Tensor:
         """Map features [..., F] to unnormalised log-probabilities [..., V] float32 of the next token."""
         return features

@@ -103,6 +103,12 @@ class Transformer(SourceStepModel):
                 ]
         return tuple(specs)
 
+    @property
+    def shard_units(self) -> tuple[nn.Module, ...]:
+        # Not whole decoder blocks: the weights that read the source are used at the start already.
+        parts = (part for block in self.decoder for part in (block.attention, block.feed_forward))
+        return (*self.encoder, *parts)
+
     def start(self, source: Tensor, lengths: Tensor) -> State:
         places = torch.arange(source.shape[1], device=source.device)
         x = self.source_vocabulary(source) * self.embedding_scale

@@ -143,6 +143,10 @@ class TransformerLm(StepModel):
         )
         return (StateSpec(name="position", kind="recurrent", dtype="int64", shape=()), *caches)
 
+    @property
+    def shard_units(self) -> tuple[nn.Module, ...]:
+        return tuple(self.blocks)
+
     def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         rotary = (self.cosines, self.sines) if self.config.positions == "rope" else None
         span = Span(state["position"], lengths, tokens.shape[1], rotary)
