@@ -19,7 +19,7 @@ def same_greedy_tokens(trial: Trial, case: Case) -> Measurement:
     (steps,) = case.numbers
     tokens = case.sequences.tokens
     trial.player.begin(case.sequences)
-    trial.reference.begin(case.sequences)
+    trial.reference.begin(case.sequences, steps)
     largest, ties = 0.0, 0
     for _ in range(steps):
         pieces = dict(enumerate(tokens))

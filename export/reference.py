@@ -27,9 +27,12 @@ class Reference:
         self._state: State = {}
 
     @torch.no_grad()
-    def begin(self, sequences: Sequences) -> None:
-        """Make the initial state of a batch: zeros, and what the encoder makes of the sources."""
-        self._state = self._model.initial_state(len(sequences))
+    def begin(self, sequences: Sequences, more: int = 0) -> None:
+        """Make the initial state of a batch: zeros, and what the encoder makes of the sources.
+
+        more: tokens that will be fed beyond those of `sequences`. Caches hold no more than all of them.
+        """
+        self._state = self._model.initial_state(len(sequences), sequences.longest + more)
         if sequences.sources is not None:
             assert isinstance(self._model, SourceStepModel)
             self._state |= self._model.start(*_padded(sequences.sources))
