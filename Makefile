@@ -6,10 +6,10 @@ INSTALLED := $(VENV)/.installed
 STUBS := protos/seqstream/v1/generation_pb2.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench pictures clean
+.PHONY: help install demo test test-containers test-ray check format bench scaling pictures image lock clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) $(STUBS)  ## Make .venv and install everything into it
 
@@ -36,11 +36,24 @@ demo: install  ## Train two small models, export, serve and stream from them (ab
 test: install .venv-gpu/.installed  ## Run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-check: install  ## Lint, format, types, protos
+# Ray Serve in an environment of its own: 600 MB that no server needs.
+.venv-ray/.installed: pyproject.toml | $(INSTALLED)
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip install --quiet --disable-pip-version-check --editable '.[cpu,ray]' pytest pytest-asyncio psutil pyyaml
+	@touch $@
+
+test-ray: install .venv-ray/.installed  ## Test Ray Serve in namespaces of its own (about a minute)
+	OMP_NUM_THREADS=1 .venv-ray/bin/python -m tests.ray
+
+test-containers: install  ## Build the images, bring the stack up in containers and disturb it
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/containers -m containers
+
+check: install  ## Lint, format, types, protos, images, compose files, manifests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/buf lint protos
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash deploy/check.sh
 
 format: install  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
@@ -49,11 +62,20 @@ format: install  ## Format the code and mend what ruff can mend
 bench: install  ## Measure speed and memory; figures go to docs/log.md
 	$(BIN)/python -m benchmarks
 
+scaling: install  ## Measure servers behind balancers, compute many more (about 10 minutes)
+	$(BIN)/python -m benchmarks.scaling
+
 pictures: install  ## Train all families and draw the pictures of docs/ (about 10 minutes)
 	$(BIN)/python -m training compare --minutes-per-model 0.5 --out docs
 	$(BIN)/python -m training gradients --out docs
 
+image: install  ## Build the server's image; measure its size and its start
+	bash deploy/containers/measure.sh
+
+lock: $(INSTALLED)  ## Make the images' lock files anew (UPGRADE=--upgrade: newest versions)
+	UV=$(BIN)/uv bash deploy/containers/lock.sh $(UPGRADE)
+
 clean:  ## Remove what was made: environments, caches, generated code
-	rm -rf $(VENV) .venv-gpu .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) .venv-gpu .venv-ray .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f protos/seqstream/v1/*_pb2*.py*

@@ -69,10 +69,15 @@ def request(model: str, prompt: str, tokens: int, temperature: float = 0.0) -> w
 async def run_stream(stub: GenerationServiceStub, message: wire.GenerateRequest) -> StreamRecord:
     """Run one stream to its end."""
     record = StreamRecord(time.perf_counter())
+    await receive(stub, message, record)
+    return record
+
+
+async def receive(stub: GenerationServiceStub, message: wire.GenerateRequest, record: StreamRecord) -> None:
+    """Run one stream to its end and record what comes as it comes."""
     async for response in stub.Generate(message):
         if count := len(response.delta.token_ids):
             record.arrivals.append((time.perf_counter(), count))
-    return record
 
 
 async def run_streams(address: str, message: wire.GenerateRequest, streams: int) -> LoadRecord:

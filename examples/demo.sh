@@ -6,19 +6,11 @@ cd "$(dirname "$0")/.."
 RUNS=${RUNS:-runs/demo} MODELS=${MODELS:-models/demo} LOG=${RUNS:-runs/demo}/server.log
 
 say() { printf '\n\033[1;34m==> %s\033[0m\n' "$*"; }
-show() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
 
-rm -rf "$MODELS" && mkdir -p "$RUNS" "$MODELS"
+rm -rf "$MODELS" && mkdir -p "$RUNS"
 
-say "1/5  Train a GRU on the Python standard library's own source (about 2 minutes)"
-show python -m training gru --data stdlib --width 256 --learning-rate 4e-3 --minutes 1.8 --out "$RUNS/stdlib" --overwrite
-
-say "2/5  Train a Transformer encoder-decoder on dates in 15 languages (about 2 minutes)"
-show python -m training transformer --pairs dates --width 96 --hidden 192 --minutes 2.2 --out "$RUNS/dates" --overwrite
-
-say "3/5  Export both; a bundle is written only if ONNX Runtime agrees with PyTorch"
-show python -m export "$RUNS/stdlib" --models "$MODELS"
-show python -m export "$RUNS/dates" --models "$MODELS"
+# Steps 1 to 3: train both, export both.
+RUNS=$RUNS MODELS=$MODELS OF=5 bash examples/models.sh
 
 say "4/5  Serve them"
 printf '\033[2m$ python -m service --models %s --port 0\033[0m\n' "$MODELS"

@@ -13,6 +13,7 @@ import sys
 from bundle.device import DeviceError
 from bundle.folder import BundleError
 from service.engine import EngineSettings
+from service.metrics import MetricsPortError, served
 from service.models import Models, ServedModel, load_models
 from service.settings import Settings, SettingsError, read_settings
 from service.wire.server import PortError, Server
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens)
         models = load_models(settings.models, settings.device, settings.threads, engine)
         return _run(models, settings)
-    except (SettingsError, BundleError, DeviceError, PortError) as error:
+    except (SettingsError, BundleError, DeviceError, PortError, MetricsPortError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # while models are loaded
@@ -57,15 +58,28 @@ def _run(models: Models, settings: Settings) -> int:
 
 
 async def serve(models: Models, settings: Settings) -> int:
-    """Serve `models` until a signal comes or one of them fails. Returns the exit code. Raises PortError."""
+    """Serve `models` until a signal comes or one of them fails. Returns the exit code.
+
+    Raises:
+        PortError: the server cannot listen where it should.
+        MetricsPortError: nor can metrics.
+    """
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     server = Server(models, settings.max_new_tokens_limit, settings.max_connection_age_seconds)
-    address = await server.start(settings.host, settings.port)
-    for model in models:
-        print(_describe(model), flush=True)
-    print(f"listening on {address}", flush=True)
+    with served(server.metrics, settings.host, settings.metrics_port) as metrics:
+        address = await server.start(settings.host, settings.port)
+        for model in models:
+            print(_describe(model), flush=True)
+        if metrics is not None:
+            print(f"metrics on {metrics}", flush=True)
+        print(f"listening on {address}", flush=True)
+        return await _until_told(server, signals, settings)
+
+
+async def _until_told(server: Server, signals: asyncio.Queue[int], settings: Settings) -> int:
+    """Wait for a signal or a failure and end `server`, giving calls their time. Returns the exit code."""
     told, failed = asyncio.create_task(signals.get()), asyncio.create_task(server.failed())
     await asyncio.wait((told, failed), return_when=asyncio.FIRST_COMPLETED)
     if failed.done():

@@ -28,7 +28,10 @@ Ids = NDArray[np.int64]
 
 
 class Batch:
-    """All requests of one model. Driven by one thread; `running` and `departed` may be read by any."""
+    """All requests of one model. Driven by one thread; its counts may be read by any.
+
+    prompt_tokens, generated_tokens: consumed (sources counted) and drawn until now.
+    """
 
     def __init__(self, runner: Runner, rows: int, chunk_tokens: int, clock: Callable[[], float]) -> None:
         manifest = runner.manifest
@@ -42,7 +45,9 @@ class Batch:
         self._slots = Slots(self._rows, sampler, stops)
         self._scheduler = Scheduler(manifest.calls.chunk, chunk_tokens)
         self._ones = np.ones(rows, np.int64)
-        self._prefilling = 0  # rows of the samples whose prompts are consumed just now or in part
+        self._prefilling: tuple[Sequence, ...] = ()  # those whose prompts are consumed just now or in part
+        self.prompt_tokens = 0
+        self.generated_tokens = 0
 
     @property
     def idle(self) -> bool:
@@ -52,12 +57,22 @@ class Batch:
     @property
     def running(self) -> int:
         """Rows in use."""
-        return self._slots.used + self._prefilling
+        return self._slots.used + sum(len(sequence.live) for sequence in self._prefilling)
+
+    @property
+    def running_requests(self) -> int:
+        """Requests in these rows."""
+        return len({*self._slots.sequences, *self._prefilling})
 
     @property
     def departed(self) -> int:
         """How many requests have left the queue, one way or another."""
         return self._scheduler.departed
+
+    @property
+    def departed_tokens(self) -> int:
+        """How many tokens their prompts and sources had."""
+        return self._scheduler.departed_tokens
 
     @property
     def bytes_per_row(self) -> int:
@@ -73,7 +88,7 @@ class Batch:
         stream, sample = cancellation.stream, cancellation.sample
         outlets = tuple(outlet for outlet in stream.outlets if sample in (None, outlet.sample))
         self._scheduler.withdraw(stream, outlets)
-        self._prefilling = self._scheduler.reserved
+        self._prefilling = self._scheduler.begun
         rows = [row for row, outlet in enumerate(self._slots.outlets) if outlet in outlets]
         if rows:
             self._leave(np.array(rows, np.int64))
@@ -84,12 +99,12 @@ class Batch:
         now = self._clock()
         for sequence in self._scheduler.expire(now):
             _finish_all(sequence, FinishReason.DEADLINE, now, delivery)
-        self._prefilling = self._scheduler.reserved
+        self._prefilling = self._scheduler.begun
         if pieces := self._scheduler.plan(self._rows.capacity - self._slots.used):
-            self._prefilling = sum(len(piece.sequence.live) for piece in pieces)
+            self._prefilling = tuple(piece.sequence for piece in pieces)
             call = prompt_call(pieces)
             output = self._step_prompts(pieces, call, now)
-            self._prefilling = self._scheduler.reserved
+            self._prefilling = self._scheduler.begun
             self._commit_prompts(pieces, call, output, delivery)
         if used := self._slots.used:
             output = self._runner.step(self._rows, 0, self._slots.tokens[:used], self._ones[:used])
@@ -111,6 +126,7 @@ class Batch:
     def _commit_prompts(self, pieces: list[Piece], call: PromptCall, output: StepOutput, delivery: Delivery) -> None:
         for piece in pieces:
             piece.sequence.consumed += piece.length
+            self.prompt_tokens += piece.length + (len(piece.sequence.request.source or ()) if piece.start == 0 else 0)
         for piece, scores in call.scores(pieces, output):
             piece.sequence.scores.append(scores)
         if pieces[-1].completes:
@@ -154,6 +170,7 @@ class Batch:
         slots = self._slots
         tokens = self._sampler.choose(output, first, slots.generated[first : slots.used])
         tokens = slots.replayed(first, tokens)
+        self.generated_tokens += slots.drawn(first)
         self._sampler.record(first, tokens)
         scored, scores = slots.scored[slots.scored >= first] - first, None
         if scored.size:

@@ -15,6 +15,7 @@ no token and no text is lost, repeated or different. Errors are those of service
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -40,9 +41,8 @@ _Response = TypeVar("_Response")
 
 _VOCABULARIES = {None: pb.VOCABULARY_UNSPECIFIED, "source": pb.VOCABULARY_SOURCE, "target": pb.VOCABULARY_TARGET}
 # Several servers behind one name share the calls, and those whose health says that they drain get none.
-_SERVICE_CONFIG = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+_SHARED = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
 _OPTIONS = (
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
@@ -70,10 +70,12 @@ class Client:
         self._retry = Retry() if retry is None else retry
 
     async def __aenter__(self) -> Self:
+        # gRPC complains aloud where a proxy has no health to be watched, and of one address there is nothing to choose.
+        shared = () if _is_single(self._address) else (("grpc.service_config", json.dumps(_SHARED)),)
         if self._credentials is None:
-            self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+            self._channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS + shared)
         else:
-            self._channel = grpc.aio.secure_channel(self._address, self._credentials, options=_OPTIONS)
+            self._channel = grpc.aio.secure_channel(self._address, self._credentials, options=_OPTIONS + shared)
         self._generation = GenerationServiceStub(self._channel)
         self._model = ModelServiceStub(self._channel)
         return self
@@ -145,6 +147,18 @@ class Client:
                 return await method(request)
             except grpc.aio.AioRpcError as error:
                 await attempts.fail(failure(error))
+
+
+def _is_single(address: str) -> bool:
+    """Whether an address can only be one server: this machine, or a number."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def trusting(authority: Path) -> Credentials:

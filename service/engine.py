@@ -23,6 +23,7 @@ from service.batch import Batch
 from service.delivery import Delivery
 from service.errors import EngineError, EngineFailed, EngineStopped, QueueFull
 from service.inbox import Inbox
+from service.load import Load, Work
 from service.pace import Pace
 from service.penalties import stop_ids
 from service.request import GenerationRequest
@@ -43,19 +44,8 @@ class EngineSettings:
     chunk_tokens: int = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How busy an engine is: rows there are, rows in use, requests that wait, requests that may."""
-
-    rows: int
-    running: int
-    waiting: int
-    queue_limit: int
-    state_bytes_per_row: int
-
-
 class Engine:
-    """Runs requests on one model. Every method is for the event loop that called `start`.
+    """Runs requests on one model. Methods are for the event loop that called `start`; `load` and `work` for any thread.
 
     failed: set once a step has raised; `failure` is then what it raised.
     """
@@ -70,6 +60,7 @@ class Engine:
         self._pace = Pace()
         self._streams: WeakSet[Stream] = WeakSet()
         self._submitted = 0
+        self._submitted_tokens = 0
         self._deliveries: deque[Delivery] = deque()
         self._awake = False  # whether the loop will look at deliveries without being told
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,15 +100,23 @@ class Engine:
         stream = Stream(request, self._inbox, self._clock)
         self._streams.add(stream)
         self._submitted += 1
+        self._submitted_tokens += request.prompt_tokens
         self._inbox.put(Sequence(stream, self._clock()))
         return stream
 
     def load(self) -> Load:
         """How busy the engine is."""
-        # Each of the counters has one thread that writes it.
-        waiting = self._submitted - self._batch.departed
-        settings = self._settings
+        # Each of the counters has one thread that writes it. Those that left are read first: never more than have come.
+        departed = self._batch.departed
+        waiting, settings = self._submitted - departed, self._settings
         return Load(settings.rows, self._batch.running, waiting, settings.queue_limit, self._batch.bytes_per_row)
+
+    def work(self) -> Work:
+        """What the engine does, has before it and behind it."""
+        batch = self._batch
+        departed = batch.departed_tokens
+        waiting = self._submitted_tokens - departed
+        return Work(batch.running_requests, waiting, batch.prompt_tokens, batch.generated_tokens)
 
     def _check(self, request: GenerationRequest) -> None:
         """Assert what the border has to have checked."""

@@ -90,16 +90,18 @@ class Models:
         return [*self._newest, *self._by_reference]
 
 
-def load_models(folder: Path, device: Device, threads: int, settings: EngineSettings) -> Models:
-    """Open every bundle of `folder` for running on `device`.
+def load_models(
+    folder: Path, device: Device, threads: int, settings: EngineSettings, name: str | None = None
+) -> Models:
+    """Open every bundle of `folder`, or every version of the model `name`, for running on `device`.
 
     Raises:
         BundleError: a bundle is not what its manifest says, or there is none.
         DeviceError: the device cannot be used.
     """
-    paths = find_bundles(folder)
+    paths = [path for path in find_bundles(folder) if name in (None, path.parent.name)]
     if not paths:
-        raise BundleError(f"{folder}: holds no bundle (<name>/<version>/bundle.json)")
+        raise BundleError(f"{folder}: holds no bundle ({name or '<name>'}/<version>/bundle.json)")
     return Models([_load_model(open_bundle(path), device, threads, settings) for path in paths])
 
 

@@ -79,3 +79,8 @@ class GenerationRequest:
     logprobs: bool = False
     top_logprobs: int = 0
     scored_from: int | None = None
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens that are consumed before the first is drawn: the prompt's and the source's."""
+        return len(self.prompt) + len(self.source or ())

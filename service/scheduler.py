@@ -32,7 +32,7 @@ class Piece:
 class Scheduler:
     """Requests that wait, and the one, if any, whose prompt is consumed in part.
 
-    departed: how many requests have left the queue, one way or another.
+    departed, departed_tokens: how many requests have left the queue, one way or another, and their prompts' tokens.
     """
 
     def __init__(self, chunk: Literal["batch", "single"], chunk_tokens: int) -> None:
@@ -46,6 +46,7 @@ class Scheduler:
         self._earliest = inf
         self.prefilling: Sequence | None = None
         self.departed = 0
+        self.departed_tokens = 0
 
     @property
     def idle(self) -> bool:
@@ -56,6 +57,11 @@ class Scheduler:
     def reserved(self) -> int:
         """Rows kept for the samples of the prompt that is consumed in part; its state is in the first of them."""
         return 0 if self.prefilling is None else len(self.prefilling.live)
+
+    @property
+    def begun(self) -> tuple[Sequence, ...]:
+        """The request whose prompt is consumed in part, if there is one."""
+        return () if self.prefilling is None else (self.prefilling,)
 
     def add(self, sequence: Sequence) -> None:
         """Let a request wait."""
@@ -76,8 +82,7 @@ class Scheduler:
                 piece = self._piece(self._waiting[0])
                 if pieces and not self._fits([*pieces, piece]):
                     break
-                self._waiting.popleft()
-                self.departed += 1
+                self._depart(self._waiting.popleft())
                 free -= len(piece.sequence.live)
                 pieces.append(piece)
         if pieces:
@@ -111,7 +116,11 @@ class Scheduler:
             self.prefilling = None
         else:
             self._waiting.remove(sequence)
-            self.departed += 1
+            self._depart(sequence)
+
+    def _depart(self, sequence: Sequence) -> None:
+        self.departed += 1
+        self.departed_tokens += sequence.request.prompt_tokens
 
     def _piece(self, sequence: Sequence) -> Piece:
         remaining = len(sequence.request.prompt) - sequence.consumed

@@ -76,6 +76,13 @@ class Slots:
             return tokens
         return self._replay.at(first, self.generated[first : first + len(tokens)], tokens)
 
+    def drawn(self, first: int) -> int:
+        """Return how many of the rows [first, used) draw their next token, rather than replay it."""
+        if self._replay.width == 0:
+            return self.used - first
+        rows = slice(first, self.used)
+        return int(np.count_nonzero(self.generated[rows] >= self._replay.counts[rows]))
+
     def append(self, first: int, tokens: Ids, now: float) -> NDArray[np.bool_]:
         """Append tokens [n] to the samples of rows [first, first + n), and return which of them end thereby: [n]."""
         rows = slice(first, first + len(tokens))

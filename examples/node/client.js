@@ -33,6 +33,12 @@ function take({ started, delta, finished }) {
   if (finished) console.error(`\n${finished.usage.generated_tokens} tokens, ${finished.reason}, seed ${request.seed}`);
 }
 
+// Whether the server is gone. A proxy in between just cuts the stream; errors of the server itself carry details.
+function isLost({ code, metadata }) {
+  const cut = [grpc.status.INTERNAL, grpc.status.UNKNOWN].includes(code);
+  return code === grpc.status.UNAVAILABLE || (cut && metadata.get("grpc-status-details-bin").length === 0);
+}
+
 for (;;) {
   const call = service.Generate(request, { deadline: Date.now() + 60_000 });
   const cancel = () => call.cancel();
@@ -41,7 +47,7 @@ for (;;) {
     for await (const event of call) take(event);
     break;
   } catch (error) {
-    if (error.code !== grpc.status.UNAVAILABLE || ++attempts > 5) {
+    if (!isLost(error) || ++attempts > 5) {
       console.error(`${grpc.status[error.code]}: ${error.details}`);
       process.exitCode = 1;
       break;

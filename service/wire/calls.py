@@ -14,14 +14,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import grpc
-from google.protobuf.message import Message
 
 from service.errors import EngineError
+from service.metrics import call_counter
 from service.models import UnknownModelError
 from service.wire import refusals
+from service.wire.context import Context
 from service.wire.refusals import Refusal
-
-Context = grpc.aio.ServicerContext[Message, Message]
 
 _log = logging.getLogger("service.calls")
 
@@ -46,10 +45,11 @@ class Call:
 
 
 class Calls:
-    """All calls that run, and whether new ones may."""
+    """All calls that run, and whether new ones may. ended: counts those that have."""
 
     def __init__(self) -> None:
         self.draining = False
+        self.ended = call_counter()
         self._running: set[asyncio.Timeout] = set()
         self._none_runs = asyncio.Event()
         self._none_runs.set()
@@ -71,6 +71,7 @@ class Calls:
             code = refusal.code.name
             await refusals.abort(context, refusal, call.request_id)
         finally:
+            self.ended.labels(call.model, method, code).inc()
             call.log(code)
 
     async def end(self, seconds: float) -> None:

@@ -47,7 +47,19 @@ def failure(error: grpc.aio.AioRpcError) -> ClientError:
     }.get(code, Internal)
     if info.reason == "QUEUE_FULL":
         kind = Overloaded
+    if _is_cut(error) and not status.details:
+        kind = Unavailable
     return kind(message, request_id, retry_after)
+
+
+def _is_cut(error: grpc.aio.AioRpcError) -> bool:
+    """Whether the stream ended without a status: what a proxy makes of it when its server is gone.
+
+    Envoy and HAProxy reset it, or end it without trailers, and gRPC makes up one of these statuses, with words of its
+    own. This client's own cancellations are no errors of a call.
+    """
+    made_up = error.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+    return made_up and (error.details() or "").startswith("Stream removed")
 
 
 def _rich_status(error: grpc.aio.AioRpcError) -> Status:

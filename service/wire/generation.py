@@ -18,8 +18,9 @@ from service.request import GenerationRequest, StopConditions
 from service.stream import Stream
 from service.wire import convert
 from service.wire.asked import Asked, read_asked
-from service.wire.calls import Call, Calls, Context
+from service.wire.calls import Call, Calls
 from service.wire.checks import MOST_ALTERNATIVES, Checks
+from service.wire.context import Context
 from service.wire.prompt import check_room, read_continuation, read_prompt, tokenize
 from service.wire.reply import Reply, prompt_scores
 

@@ -6,7 +6,8 @@ from protos.seqstream.v1 import model_pb2 as pb
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceServicer
 from service.models import Models
 from service.wire import convert
-from service.wire.calls import Calls, Context
+from service.wire.calls import Calls
+from service.wire.context import Context
 
 
 class ModelServicer(ModelServiceServicer):

@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 
 from service.errors import EngineError, EngineFailed, QueueFull
 from service.models import UnknownModelError
+from service.wire.context import Context, Metadata
 
 DOMAIN = "seqstream"
 RETRY_ELSEWHERE_SECONDS = 1.0
@@ -100,14 +101,18 @@ def not_found(error: UnknownModelError) -> Refusal:
     return Refusal(grpc.StatusCode.NOT_FOUND, f"no model {asked!r}; there are: {known}", info)
 
 
-async def abort(context: grpc.aio.ServicerContext[Message, Message], refusal: Refusal, request_id: str) -> NoReturn:
+async def abort(context: Context, refusal: Refusal, request_id: str) -> NoReturn:
     """End the call of `context` with the status of `refusal`. Raises grpc.aio.AbortError."""
+    await context.abort(refusal.code, refusal.message, trailing_metadata(refusal, request_id))
+    raise AssertionError("abort does not return")
+
+
+def trailing_metadata(refusal: Refusal, request_id: str) -> Metadata:
+    """Return the metadata that carries the details of `refusal`."""
     rich = Status(code=refusal.code.value[0], message=refusal.message)
     for detail in (*refusal.details, details.RequestInfo(request_id=request_id)):
         rich.details.add().Pack(detail)
-    status = rpc_status.to_status(rich)
-    await context.abort(status.code, status.details, status.trailing_metadata)
-    raise AssertionError("abort does not return")
+    return rpc_status.to_status(rich).trailing_metadata
 
 
 def _retry(seconds: float) -> details.RetryInfo:

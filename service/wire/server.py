@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from protos.seqstream.v1 import generation_pb2, generation_pb2_grpc, model_pb2, model_pb2_grpc
+from service.metrics import collect_all
 from service.models import Models
 from service.wire.calls import Calls
 from service.wire.generation import GenerationServicer
@@ -44,7 +45,7 @@ class PortError(ValueError):
 
 
 class Server:
-    """Serves `models`, whose engines it starts and stops."""
+    """Serves `models`, whose engines it starts and stops. metrics: of both."""
 
     def __init__(self, models: Models, most_new_tokens: int, max_connection_age: float = 0.0) -> None:
         """Assemble the server.
@@ -55,6 +56,7 @@ class Server:
         """
         self._models = models
         self._calls = Calls()
+        self.metrics = collect_all(models, self._calls.ended)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
         self._hurried = asyncio.Event()
         age = (("grpc.max_connection_age_ms", int(1e3 * max_connection_age)),) if max_connection_age else ()

@@ -1,12 +1,14 @@
 """The example client in Node: made from the .proto file alone, it streams, tells errors and survives its server."""
 
 import asyncio
+import contextlib
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from benchmarks import balancers
 from service.client import Client
 from tests.service.wire.running import PATIENCE, ROOT
 from tests.service.wire.slow import LONG, SLOW
@@ -64,17 +66,22 @@ async def test_it_tells_errors(running, example: Path):
     assert errors.startswith("NOT_FOUND: no model 'nope'; there are: gru@1, gru@2")
 
 
-async def test_it_goes_on_where_its_server_died(process, example: Path):
+@pytest.mark.parametrize("behind", ["nothing", "envoy"])
+async def test_it_goes_on_where_its_server_died(process, example: Path, behind: str):
     server = process(*LONG, program=("-c", SLOW))
     port = int(server.address.rpartition(":")[2])
-    node = await run_node(example, server.address, "gru", "The quick 안녕 ", "300")
-    assert node.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        begun = await node.stdout.readexactly(20)
-    server.kill()
-    server = await asyncio.to_thread(process, *LONG, port=port)
-    code, output, errors = await ended(node, begun)
-    assert code == 0
+    with contextlib.ExitStack() as stack:
+        address = server.address
+        if behind == "envoy":
+            address = stack.enter_context(balancers.envoy([server.address])).address
+        node = await run_node(example, address, "gru", "The quick 안녕 ", "300")
+        assert node.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            begun = await node.stdout.readexactly(20)
+        server.kill()
+        server = await asyncio.to_thread(process, *LONG, port=port)
+        code, output, errors = await ended(node, begun)
+    assert code == 0, errors
     async with Client(server.address) as client:
         options = {"max_new_tokens": 300, "temperature": 0.8, "seed": int(errors.strip().rpartition(" ")[2])}
         result = await client.generate("gru", "The quick 안녕 ", **options).result()

@@ -1,0 +1,26 @@
+"""What a servicer needs of the call that it answers.
+
+Of gRPC's own context, and of whatever else carries calls to the same servicers.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn, Protocol
+
+import grpc
+from google.protobuf.message import Message
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+class Context(Protocol):
+    """One call. What ends it early, the client or its deadline, is raised where the servicer waits."""
+
+    def time_remaining(self) -> float | None:
+        """Return the seconds until the call's deadline, or None: it has none."""
+
+    async def write(self, message: Message) -> None:
+        """Send one message of a stream, once there is room for it."""
+
+    async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Metadata) -> NoReturn:
+        """End the call with a status. Raises grpc.aio.AbortError."""
