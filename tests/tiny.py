@@ -36,12 +36,34 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "transformer-lm-sinusoidal": {
         "family": "transformer-lm",
-        "config": {**_DECODER, "positions": "sinusoidal", "norm": "layer", "activation": "relu"},
+        "config": {**_DECODER, "positions": "sinusoidal", "norm": "layer", "activation": "gelu_tanh"},
+    },
+    "transformer-lm-query-key-norm": {
+        "family": "transformer-lm",
+        "config": {
+            **_DECODER,
+            "kv_heads": 2,
+            "head_width": 16,
+            "rope_frequencies": (1.0, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.01),
+            "rope_magnitude": 1.2,
+            "norm_epsilon": 1e-6,
+            "query_key_norm": True,
+            "attention_biases": "qkv",
+            "feed_forward_biases": False,
+            "output_bias": False,
+            "embedding_scale": 1.0,
+        },
     },
     "transformer": {"family": "transformer", "config": _ENCODER_DECODER},
     "transformer-norm-first": {
         "family": "transformer",
-        "config": {**_ENCODER_DECODER, "norm_first": True},
+        "config": {
+            **_ENCODER_DECODER,
+            "norm_first": True,
+            "activation": "silu",
+            "sinusoids": "halves",
+            "embedding_scale": 1.0,
+        },
     },
     "gru-seq2seq": {"family": "gru-seq2seq", "config": {**_RECURRENT, "source_limit": 40}},
 }

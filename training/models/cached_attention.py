@@ -139,7 +139,8 @@ class CachedAttention(nn.Module):
         heads = projected.view(*projected.shape[:2], self.heads + 2 * self.kv_heads, self.head_width)
         query, key, value = torch.split(heads, [self.heads, self.kv_heads, self.kv_heads], dim=2)
         if self.query_norm is not None and self.key_norm is not None:
-            query, key = self.query_norm(query), self.key_norm(key)
+            # In mixed precision these come in half of it, and the norms' weights do not.
+            query, key = self.query_norm(query.float()).to(value.dtype), self.key_norm(key.float()).to(value.dtype)
         return query, key, value
 
 
