@@ -164,4 +164,4 @@ def _deadline(context: Context) -> float | None:
     remaining = context.time_remaining()
     if remaining is None:
         return None
-    return time.monotonic() + remaining - min(0.05, 0.1 * remaining)
+    return time.monotonic() + remaining - min(0.2, 0.1 * remaining)
