@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from training.__main__ import main
+from training.models.config import NO_FLAG
 from training.models.families import FAMILIES
 from training.order import read_order
 from training.settings import LanguageOptimisation
@@ -115,8 +116,9 @@ def test_help_tells_every_flag(name: str, capsys: pytest.CaptureFixture[str]):
     assert "--vocabulary-size N most token ids" in text
     assert "--source-vocabulary-size" not in text
     if name in FAMILIES:
-        for field in FAMILIES[name].config.model_fields:
-            assert f"--{field.replace('_', '-')}".replace("--source-vocabulary-size", "--vocabulary-size") in text
+        for field, info in FAMILIES[name].config.model_fields.items():
+            flag = f"--{field.replace('_', '-')}".replace("--source-vocabulary-size", "--vocabulary-size")
+            assert (flag in text) is (info.json_schema_extra != NO_FLAG["json_schema_extra"])
 
 
 def test_without_arguments_the_usage_goes_to_standard_error(capsys: pytest.CaptureFixture[str]):
