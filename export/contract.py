@@ -7,6 +7,7 @@ kernels for one token and for many, sums are taken in another order and float32 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import cycle
 
 from export.check import Case, Check
@@ -26,6 +27,8 @@ from export.state_checks import ROWS, copies_are_equal, only_own_state
 # Rows of the largest crowd: one more than the server's default, so that every smaller number of rows is met as well.
 CROWD = 33
 GREEDY_TOKENS = 200
+# How far a rounded graph may be from itself where kernels differ, as a share of the largest value.
+ROUNDED = 0.2
 
 _PIECES = ((16,), (2, 3), (1, 7, 32, 16, 40), (1,))
 _PADDING = (1, 6, 2)
@@ -45,6 +48,21 @@ def contract() -> tuple[Check, ...]:
         Check("copied rows", 0.0, _copies, copies_are_equal),
         Check("greedy", 1e-5, greedy_cases, same_greedy_tokens),
     )
+
+
+def against_model() -> tuple[Check, ...]:
+    """Return the checks that compare with the model itself, or are as sharp: for graphs that will be rounded next."""
+    return tuple(check for check in contract() if check.tolerance)
+
+
+def rounded_contract() -> tuple[Check, ...]:
+    """Return what graphs with rounded weights and values keep: every bit that fp32 keeps.
+
+    Token by token another kernel sums in another order; where a value lies between two steps of a rounding, that moves
+    it by a whole step, and what follows with it.
+    """
+    checks = (replace(check, tolerance=ROUNDED) if check.tolerance else check for check in contract())
+    return tuple(check for check in checks if check.name not in ("torch", "greedy"))
 
 
 def greedy_cases(maker: Maker) -> list[Case]:

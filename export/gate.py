@@ -5,6 +5,8 @@ Knows nothing about what the checks measure or where the bundle will lie.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bundle.folder import Bundle, BundleError
 from bundle.manifest import ParityCheck, ParityReport
 from bundle.runner import Runner
@@ -17,11 +19,14 @@ from export.sequences import Maker
 from training.models.step_model import StepModel
 
 
-def verify(model: StepModel, bundle: Bundle, trained_length: int, threads: int = 0) -> ParityReport:
+def verify(
+    model: StepModel, bundle: Bundle, trained_length: int, threads: int = 0, checks: Sequence[Check] = contract()
+) -> ParityReport:
     """Measure the contract between `model` and its `bundle`, whose manifest need not hold a report yet.
 
     trained_length: tokens that the model saw at once in training; the gate goes beyond it where the model can.
     threads: that ONNX Runtime computes with; 0 means one for every core.
+    checks: of the contract, by default all of them.
 
     Raises:
         Refusal: at the first case that is further off than its check allows, or if the graphs do not load.
@@ -33,9 +38,10 @@ def verify(model: StepModel, bundle: Bundle, trained_length: int, threads: int =
     except BundleError as error:
         raise Refusal(f"check 'loads' failed: {error}") from error
     trial = Trial(Player(runner, rows_needed(maker)), Reference(model))
-    checks = tuple(_run(check, trial, maker) for check in contract())
-    compared = sum(len(case.sequences) * case.numbers[0] for case in greedy_cases(maker))
-    return ParityReport(checks=checks, greedy_tokens_compared=compared)
+    results = tuple(_run(check, trial, maker) for check in checks)
+    greedy = any(check.cases is greedy_cases for check in checks)
+    compared = sum(len(case.sequences) * case.numbers[0] for case in greedy_cases(maker)) if greedy else 0
+    return ParityReport(checks=results, greedy_tokens_compared=compared)
 
 
 def _run(check: Check, trial: Trial, maker: Maker) -> ParityCheck:
@@ -48,7 +54,13 @@ def _run(check: Check, trial: Trial, maker: Maker) -> ParityCheck:
             )
         shapes.append(f"{case} {measured.note}".rstrip())
         largest = max(largest, measured.error)
-    return ParityCheck(name=check.name, shapes=tuple(shapes), tolerance=check.tolerance, largest_error=largest)
+    return ParityCheck(
+        name=check.name,
+        precision=trial.player.manifest.precision,
+        shapes=tuple(shapes),
+        tolerance=check.tolerance,
+        largest_error=largest,
+    )
 
 
 def _measure(check: Check, trial: Trial, case: Case) -> Measurement:

@@ -1,0 +1,71 @@
+"""From the float32 graphs of a draft bundle to those of a precision, in place, within the loss that is allowed.
+
+Calls the stages in order: read the text, find the products, choose their forms, rewrite, measure. Knows nothing about
+how products are rounded or how a bundle is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+
+from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle
+from bundle.manifest import Loss
+from export.quantize.loss import perplexity
+from export.quantize.precision import Precision
+from export.quantize.products import find_groups
+from export.quantize.rewrite import rewrite
+from export.quantize.text import Texts, read_texts
+from export.refusal import Refusal
+
+Graphs = dict[str, onnx.ModelProto]
+
+# The forms of a precision from coarse to fine: products that lose too much move to the next.
+LADDERS = {"w8a8": ("rowwise", "blocks8"), "int8": ("blocks8",)}
+
+
+def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Loss:
+    """Give the graphs of `bundle` this precision; return what it costs.
+
+    Raises:
+        Refusal: there is no product to round, or the loss is over the limit.
+        ValueError: there is no text, or it cannot be used.
+    """
+    if precision.text is None:
+        raise ValueError(
+            f"--precision {precision.name} needs text to calibrate with and to measure the loss on: --calibration FILE"
+        )
+    graphs = load(bundle)
+    if not any(find_groups(model.graph) for model in graphs.values()):
+        raise Refusal(f"--precision {precision.name}: the graphs multiply by no constant matrix, it changes nothing")
+    texts = read_texts(precision.text, bundle)
+    before = perplexity(bundle, texts.held_out, threads)
+    coarsest = LADDERS[precision.name][0]
+    forms = {name: {group.name: coarsest for group in find_groups(model.graph)} for name, model in graphs.items()}
+    save(bundle, {name: rewrite(model, forms[name]) for name, model in graphs.items()})
+    return _within(precision, _loss(texts, before, perplexity(bundle, texts.held_out, threads)))
+
+
+def load(bundle: Bundle) -> Graphs:
+    names = [STEP_GRAPH, START_GRAPH] if bundle.manifest.has_start else [STEP_GRAPH]
+    return {name: onnx.load(bundle.path / name) for name in names}
+
+
+def save(bundle: Bundle, graphs: Mapping[str, onnx.ModelProto]) -> None:
+    for name, model in graphs.items():
+        (bundle.path / name).write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _loss(texts: Texts, fp32: float, this: float) -> Loss:
+    tokens = sum(len(row.predicted) for row in texts.held_out)
+    return Loss(text=texts.name, tokens=tokens, fp32=fp32, this=this, loss=this / fp32 - 1)
+
+
+def _within(precision: Precision, loss: Loss) -> Loss:
+    if not loss.loss <= precision.max_loss:
+        raise Refusal(
+            f"--precision {precision.name}: perplexity grows by {loss.loss:.2%} on held-out text "
+            f"(from {loss.fp32:.3f} to {loss.this:.3f}), --max-loss allows {precision.max_loss:.2%}"
+        )
+    return loss
