@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto, NodeProto
 
 from export.quantize import blocks, rowwise
 from export.quantize.constants import Constants, bodies, replace_nodes
-from export.quantize.products import RECURRENT, Product, as_product, find_groups, is_lookup
+from export.quantize.products import Product, as_product, find_groups, is_lookup
 
 MICROSOFT = "com.microsoft"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def _quarters(text: str) -> list[str]:
     lines = text.splitlines(keepends=True)
     parts: Sequence[str] = lines if len(lines) >= 8 else text
     ends = [len(parts) * quarter // 4 for quarter in range(5)]
-    return ["".join(parts[first:end]) for first, end in zip(ends, ends[1:], strict=False)]
+    return ["".join(parts[first:end]) for first, end in pairwise(ends)]
 
 
 def _windows(text: str, path: Path, bundle: Bundle) -> Iterator[Row]:

@@ -1,0 +1,75 @@
+"""Running graphs over rows of text, one at a time from the initial state, and looking at values inside them.
+
+Unlike a bundle's runner it takes graphs that are not on disk, with outputs and inputs beside those that are declared.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+from bundle.folder import START_GRAPH, STEP_GRAPH
+from bundle.manifest import Manifest
+from export.quantize.constants import Floats
+from export.quantize.text import Row
+
+# A value of a graph: the graph's file, the value's name.
+Place = tuple[str, str]
+Array = NDArray[np.generic]
+
+
+class Replay:
+    """Sessions of a step graph and, if there is one, a start graph."""
+
+    def __init__(
+        self, graphs: Mapping[str, ModelProto], manifest: Manifest, watched: Sequence[Place] = (), threads: int = 0
+    ) -> None:
+        """Open `graphs`. watched: float values whose contents are returned by every run."""
+        onnxruntime.disable_telemetry_events()
+        self._watched = {name: [value for graph, value in watched if graph == name] for name in graphs}
+        self._sessions = {name: _open(model, self._watched[name], threads) for name, model in graphs.items()}
+        self._zeros = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in manifest.states}
+
+    def run(self, row: Row, more: Mapping[str, Array] | None = None) -> tuple[Floats, dict[Place, Floats]]:
+        """Feed `row`; return the logits [T, V] at every position, and the watched values.
+
+        more: further inputs of the graphs, by name.
+        """
+        more = more or {}
+        state, seen = dict(self._zeros), {}
+        if row.source is not None:
+            made = self._run(START_GRAPH, {"source": row.source[None], "lengths": np.array([len(row.source)])} | more)
+            seen |= {(START_GRAPH, name): made.pop(name) for name in self._watched[START_GRAPH]}
+            state |= made
+        tokens = row.tokens[:-1]
+        count = len(tokens)
+        fed = {"tokens": tokens[None], "lengths": np.array([count]), "logits_indices": np.arange(count)}
+        made = self._run(STEP_GRAPH, {**fed, **state, **more}, ["logits"])
+        seen |= {(STEP_GRAPH, name): made[name] for name in self._watched[STEP_GRAPH]}
+        return made["logits"], seen
+
+    def _run(self, name: str, inputs: Mapping[str, Array], outputs: Sequence[str] = ()) -> dict[str, Floats]:
+        session = self._sessions[name]
+        declared = {value.name for value in session.get_inputs()}
+        wanted = [*outputs, *self._watched[name]] if outputs else [value.name for value in session.get_outputs()]
+        values = session.run(wanted, {key: value for key, value in inputs.items() if key in declared})
+        return dict(zip(wanted, values, strict=True))
+
+
+def _open(model: ModelProto, watched: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
+    graph = model.graph
+    before = len(graph.output)
+    graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in watched)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    content = model.SerializeToString()
+    del graph.output[before:]
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
