@@ -24,12 +24,18 @@ Codes = NDArray[np.uint8]
 
 def eight_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:  # noqa: ARG001 - a form
     """Return the nodes that compute `product` with weights of eight bits."""
-    codes, scales = _eight(constants, product)
-    return _product(constants, product, [codes, scales], bits=8)
+    return _product(constants, product, _eight(constants, product), bits=8)
+
+
+def four_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:  # noqa: ARG001 - a form
+    """Return the nodes that compute `product` with weights of four bits: those added by `add_four`, or else rounded."""
+    if f"{product.weight}.blocks4" not in constants:
+        add_four(constants, product, *round_blocks_plainly(in_blocks(product.weights(constants))))
+    return _product(constants, product, _four(product), bits=4)
 
 
 def look_up(constants: Constants, product: Product, lookup: NodeProto) -> list[NodeProto]:
-    """Return the nodes that read rows of the table of `product`."""
+    """Return the nodes that read rows of the table of `product` in eight bits."""
     codes, scales = _eight(constants, product)
     tokens, output = lookup.input[1], lookup.output[0]
     width = constants.shape(product.weight)[1]
@@ -51,6 +57,56 @@ def look_up(constants: Constants, product: Product, lookup: NodeProto) -> list[N
     return made
 
 
+def add_four(constants: Constants, product: Product, codes: Codes, scales: Floats, zero_points: Codes) -> None:
+    """Add weights of four bits: codes [N, blocks, 32], scales and zero points [N, blocks], all codes below 16."""
+    names = _four(product)
+    if zero_points.shape[1] % 2:
+        zero_points = np.pad(zero_points, ((0, 0), (0, 1)))
+    constants.add(names[0], _packed(codes))
+    constants.add(names[1], scales)
+    constants.add(names[2], _packed(zero_points))
+
+
+def round_blocks_plainly(blocks: Floats) -> tuple[Codes, Floats, Codes]:
+    """Round weights [N, blocks, 32] to four bits, each by itself, between its block's extremes and 0."""
+    low, high = np.minimum(blocks.min(axis=-1), 0), np.maximum(blocks.max(axis=-1), 0)
+    scales = np.maximum((high - low) / 15, np.float32(1e-12)).astype(np.float32)
+    zero_points = np.clip(np.rint(-low / scales), 0, 15)
+    codes = np.clip(np.rint(blocks / scales[..., None]) + zero_points[..., None], 0, 15)
+    return codes.astype(np.uint8), scales, zero_points.astype(np.uint8)
+
+
+def unrounded(codes: Codes, scales: Floats, zero_points: Codes | int, inner: int) -> Floats:
+    """Return the weights [K, N] that codes [N, blocks, 32] stand for."""
+    zero = zero_points if isinstance(zero_points, int) else zero_points[..., None].astype(np.float32)
+    values = (codes.astype(np.float32) - zero) * scales[..., None]
+    return np.ascontiguousarray(values.reshape(len(codes), -1)[:, :inner].T)
+
+
+def round_eight(blocks: Floats) -> tuple[Codes, Floats]:
+    """Round weights [N, blocks, 32] to eight bits around 128, with a scale for each block."""
+    scale = np.maximum(np.abs(blocks).max(axis=-1) / 127, np.float32(1e-12)).astype(np.float32)
+    return (np.rint(blocks / scale[..., None]) + _MIDDLE).astype(np.uint8), scale
+
+
+def round_both_eight(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return values [R, K] and weights [K, N] as the product of eight bits sees them."""
+    return round_values(values), unrounded(*round_eight(in_blocks(weights)), _MIDDLE, len(weights))
+
+
+def round_both_four(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return values [R, K] and weights [K, N] as the product of four bits sees them."""
+    return round_values(values), unrounded(*round_blocks_plainly(in_blocks(weights)), len(weights))
+
+
+def round_values(values: Floats) -> Floats:
+    """Return values [R, K] as the operator rounds them: each block of each row by itself."""
+    padded = in_blocks(values.T)
+    scale = np.maximum(np.abs(padded).max(axis=-1, keepdims=True) / 127, np.float32(1e-12))
+    rounded: Floats = (np.rint(padded / scale) * scale).reshape(len(values), -1)[:, : values.shape[1]]
+    return rounded
+
+
 def in_blocks(weights: Floats) -> Floats:
     """Return weights [K, N] as [N, blocks, 32], zeros behind the last."""
     inner, columns = weights.shape
@@ -59,14 +115,22 @@ def in_blocks(weights: Floats) -> Floats:
     return padded.reshape(columns, -1, BLOCK)
 
 
-def _eight(constants: Constants, product: Product) -> tuple[str, str]:
+def _eight(constants: Constants, product: Product) -> list[str]:
     codes, scales = f"{product.weight}.blocks8", f"{product.weight}.blocks8_scale"
     if codes not in constants:
-        blocks = in_blocks(product.weights(constants))
-        scale = np.maximum(np.abs(blocks).max(axis=-1) / 127, np.float32(1e-12)).astype(np.float32)
-        constants.add(codes, (np.rint(blocks / scale[..., None]) + _MIDDLE).astype(np.uint8))
+        rounded, scale = round_eight(in_blocks(product.weights(constants)))
+        constants.add(codes, rounded)
         constants.add(scales, scale)
-    return codes, scales
+    return [codes, scales]
+
+
+def _four(product: Product) -> list[str]:
+    return [f"{product.weight}.blocks4{part}" for part in ("", "_scale", "_zero")]
+
+
+def _packed(codes: Codes) -> Codes:
+    """Put each two neighbours on the last axis into one byte, the first in its low half."""
+    return codes[..., ::2] | (codes[..., 1::2] << 4)
 
 
 def _product(constants: Constants, product: Product, weights: list[str], bits: int) -> list[NodeProto]:

@@ -7,22 +7,41 @@ how products are rounded or how a bundle is written.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import onnx
 
 from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle
-from bundle.manifest import Loss
+from bundle.manifest import Loss, PrecisionName
+from export.quantize import blocks, rowwise
+from export.quantize.activations import watch
 from export.quantize.loss import perplexity
 from export.quantize.precision import Precision
 from export.quantize.products import find_groups
 from export.quantize.rewrite import rewrite
+from export.quantize.sensitivity import Sensitivity
+from export.quantize.smooth import Rounding, smooth
 from export.quantize.text import Texts, read_texts
 from export.refusal import Refusal
 
 Graphs = dict[str, onnx.ModelProto]
 
-# The forms of a precision from coarse to fine: products that lose too much move to the next.
-LADDERS = {"w8a8": ("rowwise", "blocks8"), "int8": ("blocks8",)}
+# Share of the limit that forms are chosen for on the calibration text, so that other text stays within it.
+MARGIN = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a precision is made: its forms, coarse to fine, and the rounding of the first, which smoothing looks at."""
+
+    ladder: tuple[str, ...]
+    rounding: Rounding
+
+
+RECIPES: dict[PrecisionName, Recipe] = {
+    "w8a8": Recipe(("rowwise", "blocks8"), rowwise.round_both),
+    "int8": Recipe(("blocks8",), blocks.round_both_eight),
+}
 
 
 def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Loss:
@@ -41,9 +60,15 @@ def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Loss:
         raise Refusal(f"--precision {precision.name}: the graphs multiply by no constant matrix, it changes nothing")
     texts = read_texts(precision.text, bundle)
     before = perplexity(bundle, texts.held_out, threads)
-    coarsest = LADDERS[precision.name][0]
-    forms = {name: {group.name: coarsest for group in find_groups(model.graph)} for name, model in graphs.items()}
-    save(bundle, {name: rewrite(model, forms[name]) for name, model in graphs.items()})
+    recipe = RECIPES[precision.name]
+    seen = watch(graphs, bundle.manifest, texts.calibration, threads)
+    smooth(graphs, seen, recipe.rounding)
+    sensitivity = Sensitivity(graphs, recipe.ladder, texts.calibration, bundle.manifest, threads)
+    forms = sensitivity.choose(MARGIN * precision.max_loss)
+    if forms is None:
+        raise Refusal(f"--precision {precision.name}: no product can be rounded within --max-loss {precision.max_loss}")
+    del sensitivity
+    save(bundle, {name: rewrite(model, forms.get(name, {})) for name, model in graphs.items()})
     return _within(precision, _loss(texts, before, perplexity(bundle, texts.held_out, threads)))
 
 

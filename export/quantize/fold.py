@@ -114,16 +114,25 @@ class Folder:
         return None if behind is None else [*vectors, *behind]
 
     def _split(self, node: NodeProto, value: str, channels: Indices) -> list[tuple[str, int, Indices]] | None:
-        axis = next((item.i for item in node.attribute if item.name == "axis"), 0)
-        if axis != -1:
+        count, part = len(node.output), list(node.output).index(value)
+        sizes = np.full(count, len(channels), np.int64)  # equal parts are as wide as the value that was asked for
+        if len(node.input) > 1 and node.input[1] in self._constants:
+            sizes = self._constants.read(node.input[1]).astype(np.int64)
+        # Along which axis it splits shows in the width: parts of the last one add up to it.
+        if self._width(node.input[0]) != sizes.sum() or int(channels.max()) >= sizes[part]:
             return None
-        part = list(node.output).index(value)
-        if len(node.input) == 1:  # equal parts, each as wide as the value that was asked for
-            first = part * len(channels) if int(channels.max()) + 1 == len(channels) else None
-        else:
-            known = node.input[1] in self._constants
-            first = int(self._constants.read(node.input[1]).astype(np.int64)[:part].sum()) if known else None
-        return None if first is None else self._back(node.input[0], channels + first)
+        return self._back(node.input[0], channels + int(sizes[:part].sum()))
+
+    def _width(self, value: str) -> int:
+        """Return the size of the last axis of what a product gives, with or without a bias; 0 if it is something else."""
+        node = self._makers.get(value)
+        if node is None:
+            return 0
+        product = as_product(node, self._constants)
+        if product is not None:
+            return int(product.weights(self._constants).shape[1])
+        inner = [name for name in node.input if name not in self._constants]
+        return self._width(inner[0]) if node.op_type == "Add" and len(inner) == 1 else 0
 
     def _through(self, node: NodeProto, value: str, channels: Indices) -> list[tuple[str, int, Indices]] | None:
         return self._back(node.input[0], channels)

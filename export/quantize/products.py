@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from onnx import GraphProto, NodeProto
 
 from export.quantize.constants import Constants, Floats, bodies, nodes
+from export.quantize.recurrent import is_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,6 @@ class Group:
     @property
     def looked_up(self) -> bool:
         return any(product.looked_up for product in self.products)
-
-
-RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 def find_groups(graph: GraphProto) -> list[Group]:
@@ -114,7 +112,8 @@ def _collect(
             product = replace(product, looked_up=looked_up)
             before = groups.get(product.input)
             groups[product.input] = Group(product.input, (*(before.products if before else ()), product), inner)
-        elif node.op_type in RECURRENT and all(name in constants for name in node.input[1:3]):
-            groups[node.output[0]] = Group(node.output[0], (), inner)
+        elif is_plain(graph, node):
+            first = next(name for name in node.output if name)
+            groups[first] = Group(first, (), inner)
         for body in bodies(node):
             _collect(body, constants, tables, groups, inner=True)

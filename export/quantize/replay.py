@@ -35,21 +35,22 @@ class Replay:
         self._sessions = {name: _open(model, self._watched[name], threads) for name, model in graphs.items()}
         self._zeros = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in manifest.states}
 
-    def run(self, row: Row, more: Mapping[str, Array] | None = None) -> tuple[Floats, dict[Place, Floats]]:
+    def run(self, row: Row, more: Mapping[str, Mapping[str, Array]] | None = None) -> tuple[Floats, dict[Place, Floats]]:
         """Feed `row`; return the logits [T, V] at every position, and the watched values.
 
-        more: further inputs of the graphs, by name.
+        more: further inputs of each graph, by name.
         """
         more = more or {}
         state, seen = dict(self._zeros), {}
         if row.source is not None:
-            made = self._run(START_GRAPH, {"source": row.source[None], "lengths": np.array([len(row.source)])} | more)
+            fed = {"source": row.source[None], "lengths": np.array([len(row.source)])}
+            made = self._run(START_GRAPH, {**fed, **more.get(START_GRAPH, {})})
             seen |= {(START_GRAPH, name): made.pop(name) for name in self._watched[START_GRAPH]}
             state |= made
         tokens = row.tokens[:-1]
         count = len(tokens)
         fed = {"tokens": tokens[None], "lengths": np.array([count]), "logits_indices": np.arange(count)}
-        made = self._run(STEP_GRAPH, {**fed, **state, **more}, ["logits"])
+        made = self._run(STEP_GRAPH, {**fed, **state, **more.get(STEP_GRAPH, {})}, ["logits"])
         seen |= {(STEP_GRAPH, name): made[name] for name in self._watched[STEP_GRAPH]}
         return made["logits"], seen
 

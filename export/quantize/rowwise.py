@@ -63,7 +63,14 @@ def round_columns(weights: Floats) -> tuple[NDArray[np.int8], Floats]:
 def rounded(values: Floats) -> Floats:
     """Return values [R, K] as the graph rounds them, as floats: what an integer product would see."""
     scale = np.maximum(np.abs(values).max(axis=1, keepdims=True), np.float32(_LEAST)) * np.float32(1 / LARGEST)
-    return np.rint(values / scale) * scale
+    steps: Floats = np.rint(values / scale) * scale
+    return steps
+
+
+def round_both(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return values [R, K] and weights [K, N] as an integer product sees them, as floats."""
+    integers, scale = round_columns(weights)
+    return rounded(values), integers * scale
 
 
 def _round_rows(constants: Constants, value: str) -> list[NodeProto]:

@@ -21,9 +21,10 @@ from export.sequences import Sequences
 
 Ids = NDArray[np.int64]
 
-# Tokens in a window, where the model takes as many; and on each side of the split.
+# Tokens in a window, where the model takes as many; and at most on each side of the split, and at least.
 WINDOW = 256
-MOST_TOKENS = 4096
+CALIBRATION_TOKENS = 2048
+HELD_OUT_TOKENS = 4096
 LEAST_TOKENS = 16
 
 
@@ -66,12 +67,28 @@ def read_texts(path: Path, bundle: Bundle) -> Texts:
         raise ValueError(f"--calibration: {path}: {error.strerror}") from None
     make = _pairs if bundle.manifest.has_start else _windows
     quarters = [list(make(quarter, path, bundle)) for quarter in _quarters(text)]
-    sides = [_up_to(first, MOST_TOKENS // 2) + _up_to(second, MOST_TOKENS // 2)
-             for first, second in (quarters[::2], quarters[1::2])]  # fmt: skip
+    sides = [
+        [*first_rows(quarters[side], most // 2), *first_rows(quarters[side + 2], most // 2)]
+        for side, most in enumerate((CALIBRATION_TOKENS, HELD_OUT_TOKENS))
+    ]
     for side in sides:
         if (tokens := sum(len(row.predicted) for row in side)) < LEAST_TOKENS:
             raise ValueError(f"--calibration: {path} gives {tokens} tokens a side, needed are {LEAST_TOKENS}")
     return Texts(tuple(sides[0]), tuple(sides[1]), path.name)
+
+
+def first_rows(rows: Sequence[Row], most: int, *, spread: bool = False) -> list[Row]:
+    """Return the first of `rows` that predict `most` tokens together; the last may be cut.
+
+    spread: take the beginnings of more rows instead, a third of `most` at most from each.
+    """
+    taken: list[Row] = []
+    for row in rows:
+        room = most - sum(len(before.predicted) for before in taken)
+        room = min(room, most // 3) if spread else room
+        if room > 0:
+            taken.append(Row(row.tokens[: room + 1], row.source))
+    return taken
 
 
 def _quarters(text: str) -> list[str]:
@@ -106,13 +123,3 @@ def _pairs(text: str, path: Path, bundle: Bundle) -> Iterator[Row]:
         fits = len(read) < (manifest.source_limit or 0) and len(row) - 1 <= (manifest.context_limit or len(row))
         if line.strip() and fits:
             yield Row(row, np.array([*read, special.eos], np.int64))
-
-
-def _up_to(rows: Sequence[Row], most: int) -> list[Row]:
-    """Return the first rows that have `most` tokens together; the last may be cut."""
-    taken: list[Row] = []
-    for row in rows:
-        room = most - sum(len(before.predicted) for before in taken)
-        if room > 0:
-            taken.append(Row(row.tokens[: room + 1], row.source))
-    return taken
