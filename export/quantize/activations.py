@@ -39,7 +39,12 @@ class Activations:
 
 
 def watch(
-    graphs: Mapping[str, ModelProto], manifest: Manifest, rows: Sequence[Row], threads: int = 0, *, moments: bool = False
+    graphs: Mapping[str, ModelProto],
+    manifest: Manifest,
+    rows: Sequence[Row],
+    threads: int = 0,
+    *,
+    moments: bool = False,
 ) -> dict[Place, Activations]:
     """Run `rows` through `graphs`; return what each group of products multiplies, by graph and value.
 

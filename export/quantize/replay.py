@@ -35,7 +35,9 @@ class Replay:
         self._sessions = {name: _open(model, self._watched[name], threads) for name, model in graphs.items()}
         self._zeros = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in manifest.states}
 
-    def run(self, row: Row, more: Mapping[str, Mapping[str, Array]] | None = None) -> tuple[Floats, dict[Place, Floats]]:
+    def run(
+        self, row: Row, more: Mapping[str, Mapping[str, Array]] | None = None
+    ) -> tuple[Floats, dict[Place, Floats]]:
         """Feed `row`; return the logits [T, V] at every position, and the watched values.
 
         more: further inputs of each graph, by name.

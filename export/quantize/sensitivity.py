@@ -45,7 +45,8 @@ class Sensitivity:
         sizes = {name: Constants(model.graph) for name, model in graphs.items()}
         self._sizes = [_size(group, sizes[name]) for (name, _), group in self._groups.items()]
         ladders = {
-            name: {group: ladder for (graph, group), ladder in self._ladders.items() if graph == name} for name in graphs
+            name: {group: ladder for (graph, group), ladder in self._ladders.items() if graph == name}
+            for name in graphs
         }
         some = {name: selectable(model, ladders[name]) for name, model in graphs.items() if ladders[name]}
         self._replay = Replay({**graphs, **some}, manifest, threads=threads)

@@ -28,7 +28,9 @@ _COLUMNS = 512
 _LEAST = 1e-5
 
 
-def smooth(graphs: Mapping[str, ModelProto], seen: Mapping[Place, Activations], rounding: Rounding) -> dict[Place, Floats]:
+def smooth(
+    graphs: Mapping[str, ModelProto], seen: Mapping[Place, Activations], rounding: Rounding
+) -> dict[Place, Floats]:
     """Smooth `graphs` in place; return the factors that the channels of each smoothed value were divided by.
 
     `seen` is changed with them.
@@ -58,9 +60,7 @@ def output_error(values: Floats, weights: Floats, rounding: Rounding) -> float:
     return float(np.mean(wrong / np.maximum((exact**2).sum(axis=1), 1e-12)))
 
 
-def _search(
-    constants: Constants, group: Group, fold: Fold, activations: Activations, rounding: Rounding
-) -> Floats:
+def _search(constants: Constants, group: Group, fold: Fold, activations: Activations, rounding: Rounding) -> Floats:
     weights = np.concatenate([product.weights(constants) for product in group.products], axis=1)
     size = np.maximum(np.abs(weights).max(axis=1), _LEAST)
     some = np.ascontiguousarray(weights[:, :: -(-weights.shape[1] // _COLUMNS)])
