@@ -7,30 +7,29 @@ rounded.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
 from export.quantize.constants import Constants, Floats
 from export.quantize.products import Product
+from export.quantize.rounding import Blocks, round_nearest
 
 BLOCK = 32
 _DOMAIN = "com.microsoft"
 # The operator computes with integers where the processor is good at it.
 _INTEGERS = 4
 _MIDDLE = 128
+_LEAST = 1e-12
 
-Codes = NDArray[np.uint8]
 
-
-def eight_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:  # noqa: ARG001 - a form
+def eight_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:
     """Return the nodes that compute `product` with weights of eight bits."""
     return _product(constants, product, _eight(constants, product), bits=8)
 
 
-def four_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:  # noqa: ARG001 - a form
-    """Return the nodes that compute `product` with weights of four bits: those added by `add_four`, or else rounded."""
+def four_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:
+    """Return the nodes that compute `product` with weights of four bits: those added by `add_four`, or the nearest."""
     if f"{product.weight}.blocks4" not in constants:
-        add_four(constants, product, *round_blocks_plainly(in_blocks(product.weights(constants))))
+        add_four(constants, product, round_nearest(product.weights(constants), BLOCK))
     return _product(constants, product, _four(product), bits=4)
 
 
@@ -57,80 +56,56 @@ def look_up(constants: Constants, product: Product, lookup: NodeProto) -> list[N
     return made
 
 
-def add_four(constants: Constants, product: Product, codes: Codes, scales: Floats, zero_points: Codes) -> None:
-    """Add weights of four bits: codes [N, blocks, 32], scales and zero points [N, blocks], all codes below 16."""
-    names = _four(product)
-    if zero_points.shape[1] % 2:
-        zero_points = np.pad(zero_points, ((0, 0), (0, 1)))
-    constants.add(names[0], _packed(codes))
-    constants.add(names[1], scales)
-    constants.add(names[2], _packed(zero_points))
-
-
-def round_blocks_plainly(blocks: Floats) -> tuple[Codes, Floats, Codes]:
-    """Round weights [N, blocks, 32] to four bits, each by itself, between its block's extremes and 0."""
-    low, high = np.minimum(blocks.min(axis=-1), 0), np.maximum(blocks.max(axis=-1), 0)
-    scales = np.maximum((high - low) / 15, np.float32(1e-12)).astype(np.float32)
-    zero_points = np.clip(np.rint(-low / scales), 0, 15)
-    codes = np.clip(np.rint(blocks / scales[..., None]) + zero_points[..., None], 0, 15)
-    return codes.astype(np.uint8), scales, zero_points.astype(np.uint8)
-
-
-def unrounded(codes: Codes, scales: Floats, zero_points: Codes | int, inner: int) -> Floats:
-    """Return the weights [K, N] that codes [N, blocks, 32] stand for."""
-    zero = zero_points if isinstance(zero_points, int) else zero_points[..., None].astype(np.float32)
-    values = (codes.astype(np.float32) - zero) * scales[..., None]
-    return np.ascontiguousarray(values.reshape(len(codes), -1)[:, :inner].T)
-
-
-def round_eight(blocks: Floats) -> tuple[Codes, Floats]:
-    """Round weights [N, blocks, 32] to eight bits around 128, with a scale for each block."""
-    scale = np.maximum(np.abs(blocks).max(axis=-1) / 127, np.float32(1e-12)).astype(np.float32)
-    return (np.rint(blocks / scale[..., None]) + _MIDDLE).astype(np.uint8), scale
+def add_four(constants: Constants, product: Product, rounded: Blocks) -> None:
+    """Add weights of four bits, as `four_bits` will read them."""
+    packed, (codes, scales, zero_points) = rounded.pack(4), _four(product)
+    constants.add(codes, packed.codes)
+    constants.add(scales, packed.scales)
+    constants.add(zero_points, packed.zero_points)
 
 
 def round_both_eight(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
     """Return values [R, K] and weights [K, N] as the product of eight bits sees them."""
-    return round_values(values), unrounded(*round_eight(in_blocks(weights)), _MIDDLE, len(weights))
+    return _evenly(values.T).T, _evenly(weights)
 
 
 def round_both_four(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Return values [R, K] and weights [K, N] as the product of four bits sees them."""
-    return round_values(values), unrounded(*round_blocks_plainly(in_blocks(weights)), len(weights))
+    """Return values [R, K] and weights [K, N] about as the product of four bits sees them: no range is searched."""
+    blocks = _in_blocks(weights)
+    low, high = np.minimum(blocks.min(axis=1), 0), np.maximum(blocks.max(axis=1), 0)
+    scales = np.maximum((high - low) / 15, np.float32(_LEAST))[:, None]
+    zeros = np.rint(-low[:, None] / scales)
+    codes = np.clip(np.rint(blocks / scales) + zeros, 0, 15)
+    rounded: Floats = ((codes - zeros) * scales).reshape(-1, weights.shape[1])[: len(weights)]
+    return _evenly(values.T).T, rounded
 
 
-def round_values(values: Floats) -> Floats:
-    """Return values [R, K] as the operator rounds them: each block of each row by itself."""
-    padded = in_blocks(values.T)
-    scale = np.maximum(np.abs(padded).max(axis=-1, keepdims=True) / 127, np.float32(1e-12))
-    rounded: Floats = (np.rint(padded / scale) * scale).reshape(len(values), -1)[:, : values.shape[1]]
+def _evenly(matrix: Floats) -> Floats:
+    """Return a matrix [K, N] rounded to 8 bits around 0, each block of each column by itself."""
+    blocks = _in_blocks(matrix)
+    scales = np.maximum(np.abs(blocks).max(axis=1, keepdims=True) / 127, np.float32(_LEAST))
+    rounded: Floats = (np.rint(blocks / scales) * scales).reshape(-1, matrix.shape[1])[: len(matrix)]
     return rounded
 
 
-def in_blocks(weights: Floats) -> Floats:
-    """Return weights [K, N] as [N, blocks, 32], zeros behind the last."""
-    inner, columns = weights.shape
-    padded = np.zeros((columns, -(-inner // BLOCK) * BLOCK), np.float32)
-    padded[:, :inner] = weights.T
-    return padded.reshape(columns, -1, BLOCK)
+def _in_blocks(matrix: Floats) -> Floats:
+    """Return a matrix [K, N] as [blocks, 32, N], zeros behind the last."""
+    padded = np.pad(matrix, ((0, -len(matrix) % BLOCK), (0, 0)))
+    return padded.reshape(-1, BLOCK, matrix.shape[1])
 
 
 def _eight(constants: Constants, product: Product) -> list[str]:
     codes, scales = f"{product.weight}.blocks8", f"{product.weight}.blocks8_scale"
     if codes not in constants:
-        rounded, scale = round_eight(in_blocks(product.weights(constants)))
-        constants.add(codes, rounded)
-        constants.add(scales, scale)
+        blocks = _in_blocks(product.weights(constants)).transpose(2, 0, 1)
+        scale = np.maximum(np.abs(blocks).max(axis=-1) / 127, np.float32(_LEAST)).astype(np.float32)
+        constants.add(codes, (np.rint(blocks / scale[..., None]) + _MIDDLE).astype(np.uint8))
+        constants.add(scales, np.ascontiguousarray(scale))
     return [codes, scales]
 
 
 def _four(product: Product) -> list[str]:
     return [f"{product.weight}.blocks4{part}" for part in ("", "_scale", "_zero")]
-
-
-def _packed(codes: Codes) -> Codes:
-    """Put each two neighbours on the last axis into one byte, the first in its low half."""
-    return codes[..., ::2] | (codes[..., 1::2] << 4)
 
 
 def _product(constants: Constants, product: Product, weights: list[str], bits: int) -> list[NodeProto]:

@@ -15,6 +15,7 @@ from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle
 from bundle.manifest import Loss, PrecisionName
 from export.quantize import blocks, rowwise
 from export.quantize.activations import watch
+from export.quantize.compensate import compensate
 from export.quantize.loss import perplexity
 from export.quantize.precision import Precision
 from export.quantize.products import find_groups
@@ -41,6 +42,7 @@ class Recipe:
 RECIPES: dict[PrecisionName, Recipe] = {
     "w8a8": Recipe(("rowwise", "blocks8"), rowwise.round_both),
     "int8": Recipe(("blocks8",), blocks.round_both_eight),
+    "int4": Recipe(("blocks4", "blocks8"), blocks.round_both_four),
 }
 
 
@@ -61,8 +63,11 @@ def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Loss:
     texts = read_texts(precision.text, bundle)
     before = perplexity(bundle, texts.held_out, threads)
     recipe = RECIPES[precision.name]
-    seen = watch(graphs, bundle.manifest, texts.calibration, threads)
+    compensated = "blocks4" in recipe.ladder
+    seen = watch(graphs, bundle.manifest, texts.calibration, threads, moments=compensated)
     smooth(graphs, seen, recipe.rounding)
+    if compensated:
+        compensate(graphs, seen)
     sensitivity = Sensitivity(graphs, recipe.ladder, texts.calibration, bundle.manifest, threads)
     forms = sensitivity.choose(MARGIN * precision.max_loss)
     if forms is None:

@@ -124,7 +124,7 @@ class Folder:
         return self._back(node.input[0], channels + int(sizes[:part].sum()))
 
     def _width(self, value: str) -> int:
-        """Return the size of the last axis of what a product gives, with or without a bias; 0 if it is something else."""
+        """Return the size of the last axis of what a product gives, with its bias or without; 0 for anything else."""
         node = self._makers.get(value)
         if node is None:
             return 0

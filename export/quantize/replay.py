@@ -43,7 +43,8 @@ class Replay:
         more: further inputs of each graph, by name.
         """
         more = more or {}
-        state, seen = dict(self._zeros), {}
+        state: dict[str, Array] = dict(self._zeros)
+        seen: dict[Place, Floats] = {}
         if row.source is not None:
             fed = {"source": row.source[None], "lengths": np.array([len(row.source)])}
             made = self._run(START_GRAPH, {**fed, **more.get(START_GRAPH, {})})

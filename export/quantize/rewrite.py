@@ -1,4 +1,4 @@
-"""A graph with its products in other forms: the nodes of each product replaced, the tables they share replaced with them.
+"""A graph with its products in other forms: the nodes of each product replaced, and those that read its table.
 
 Either for good, or with every form beside each other and an input that chooses. Knows nothing about which form is good
 for which product.
@@ -93,7 +93,7 @@ def selectable(model: ModelProto, ladders: Mapping[str, Sequence[str]]) -> Model
     makers = _makers(groups)
     order = list(ladders)
 
-    def change(node: NodeProto, shared: set[str]) -> list[NodeProto]:  # noqa: ARG001 - every branch rounds for itself
+    def change(node: NodeProto, shared: set[str]) -> list[NodeProto]:
         if not node.output or node.output[0] not in makers:
             return [node]
         group, product = makers[node.output[0]]
@@ -114,7 +114,10 @@ def _makers(groups: Sequence[Group]) -> dict[str, Maker]:
     """Return groups and products by the first output of the node that computes them."""
     found: dict[str, Maker] = {}
     for group in groups:
-        found |= {product.output: (group, product) for product in group.products} or {group.name: (group, None)}
+        for product in group.products:
+            found[product.output] = (group, product)
+        if not group.products:
+            found[group.name] = (group, None)
     return found
 
 

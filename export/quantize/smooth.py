@@ -53,7 +53,7 @@ def smooth(
 
 
 def output_error(values: Floats, weights: Floats, rounding: Rounding) -> float:
-    """Return how far products of rounded `values` [R, K] and `weights` [K, N] are off: squared, as a share of theirs."""
+    """Return how far products of rounded `values` [R, K] and `weights` [K, N] are off, as a share, squared."""
     exact = values @ weights
     rounded_values, rounded_weights = rounding(values, weights)
     wrong = ((rounded_values @ rounded_weights - exact) ** 2).sum(axis=1)
