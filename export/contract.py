@@ -32,6 +32,8 @@ ROUNDED = 0.2
 
 _PIECES = ((16,), (2, 3), (1, 7, 32, 16, 40), (1,))
 _PADDING = (1, 6, 2)
+# Small pieces, and decode steps, of one row of a large model: what is before them goes in one piece.
+_LARGE_PIECES, _LARGE_STEPS = 8, 32
 
 
 def contract() -> tuple[Check, ...]:
@@ -92,8 +94,9 @@ def _padded(maker: Maker) -> list[Case]:
 
 
 def _pieces(maker: Maker) -> list[Case]:
+    most = _LARGE_PIECES if maker.large else 0
     return [
-        Case(maker.ragged(3, length), sizes, f"in {'+'.join(map(str, sizes))}")
+        Case(maker.batch(3, length), (most, *sizes), f"in {'+'.join(map(str, sizes))}")
         for length in maker.lengths
         for sizes in _PIECES
         if length > sizes[0]
@@ -101,7 +104,8 @@ def _pieces(maker: Maker) -> list[Case]:
 
 
 def _long(maker: Maker) -> list[Case]:
-    return [Case(maker.ragged(3, length)) for length in maker.lengths if length > 1]
+    most = _LARGE_STEPS if maker.large else maker.limit
+    return [Case(maker.batch(3, length), (most,)) for length in maker.lengths if length > 1]
 
 
 def _crowds(maker: Maker) -> list[Case]:

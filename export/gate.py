@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bundle.folder import Bundle, BundleError
-from bundle.manifest import ParityCheck, ParityReport
+from bundle.manifest import ParityCheck, ParityReport, PrecisionName
 from bundle.runner import Runner
 from export.check import Case, Check, Measurement, Trial
 from export.contract import contract, greedy_cases, rows_needed
@@ -38,34 +38,46 @@ def verify(
     except BundleError as error:
         raise Refusal(f"check 'loads' failed: {error}") from error
     trial = Trial(Player(runner, rows_needed(maker)), Reference(model))
-    results = tuple(_run(check, trial, maker) for check in checks)
+    results = _run_all(checks, trial, maker)
     greedy = any(check.cases is greedy_cases for check in checks)
     compared = sum(len(case.sequences) * case.numbers[0] for case in greedy_cases(maker)) if greedy else 0
     return ParityReport(checks=results, greedy_tokens_compared=compared)
 
 
-def _run(check: Check, trial: Trial, maker: Maker) -> ParityCheck:
-    shapes, largest = [], 0.0
-    for case in check.cases(maker):
+def _run_all(checks: Sequence[Check], trial: Trial, maker: Maker) -> tuple[ParityCheck, ...]:
+    """Run every check, all that ask for the same sequences one after the other, and report them in their order."""
+    tries = [(index, case) for index, check in enumerate(checks) for case in check.cases(maker)]
+    places: dict[int, int] = {}
+    for _, case in tries:
+        places.setdefault(id(case.sequences), len(places))
+    found: list[list[tuple[str, float]]] = [[] for _ in checks]
+    for index, case in sorted(tries, key=lambda each: places[id(each[1].sequences)]):
+        check = checks[index]
         measured = _measure(check, trial, case)
         if not measured.error <= check.tolerance:
             raise Refusal(
                 f"check {check.name!r} failed at {case}: error {measured.error:.3g}, tolerance {check.tolerance:.3g}"
             )
-        shapes.append(f"{case} {measured.note}".rstrip())
-        largest = max(largest, measured.error)
+        found[index].append((f"{case} {measured.note}".rstrip(), measured.error))
+    precision = trial.player.manifest.precision
+    return tuple(_summary(check, precision, of_check) for check, of_check in zip(checks, found, strict=True))
+
+
+def _summary(check: Check, precision: PrecisionName, found: Sequence[tuple[str, float]]) -> ParityCheck:
+    """Return what stands in the manifest: the cases of a check, in words, and the largest error among them."""
+    shapes, errors = tuple(case for case, _ in found), (error for _, error in found)
     return ParityCheck(
         name=check.name,
-        precision=trial.player.manifest.precision,
-        shapes=tuple(shapes),
+        precision=precision,
+        shapes=shapes,
         tolerance=check.tolerance,
-        largest_error=largest,
+        largest_error=max(errors, default=0.0),
     )
 
 
 def _measure(check: Check, trial: Trial, case: Case) -> Measurement:
     try:
         return check.measure(trial, case)
-    except (RuntimeError, IndexError, ValueError) as error:  # of ONNX Runtime, or of the model's own code
+    except Exception as error:  # of ONNX Runtime, whose errors have no class in common, or of the model's own code
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise Refusal(f"check {check.name!r} failed at {case}: {reason}") from error

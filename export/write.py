@@ -17,6 +17,7 @@ import onnx
 
 from bundle.folder import (
     CHAT_TEMPLATE,
+    DATA,
     MANIFEST,
     SOURCE_TOKENIZER,
     START_GRAPH,
@@ -33,6 +34,7 @@ from export.graph import export_start, export_step
 from export.quantize.convert import convert
 from export.quantize.precision import FP32, Precision
 from export.subject import Subject
+from export.weights import write_graph
 from training.models.step_model import SourceStepModel
 
 TOP_K = 64
@@ -131,7 +133,7 @@ def _write_files(subject: Subject, top_k: int, folder: Path) -> int:
     if isinstance(model, SourceStepModel):
         graphs[START_GRAPH] = export_start(model)
     for name, graph in graphs.items():
-        (folder / name).write_bytes(graph.SerializeToString(deterministic=True))
+        write_graph(graph, folder / name, folder / f"{name}{DATA}")
     shutil.copyfile(subject.tokenizer, folder / TOKENIZER)
     if subject.source_tokenizer is not None:
         shutil.copyfile(subject.source_tokenizer, folder / SOURCE_TOKENIZER)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle
+from bundle.folder import DATA, START_GRAPH, STEP_GRAPH, Bundle
 from bundle.manifest import Loss, PrecisionName
 from export.quantize import blocks, rowwise
 from export.quantize.activations import watch
@@ -24,6 +24,7 @@ from export.quantize.sensitivity import Sensitivity
 from export.quantize.smooth import Rounding, smooth
 from export.quantize.text import Texts, read_texts
 from export.refusal import Refusal
+from export.weights import write_graph
 
 Graphs = dict[str, onnx.ModelProto]
 
@@ -84,7 +85,9 @@ def load(bundle: Bundle) -> Graphs:
 
 def save(bundle: Bundle, graphs: Mapping[str, onnx.ModelProto]) -> None:
     for name, model in graphs.items():
-        (bundle.path / name).write_bytes(model.SerializeToString(deterministic=True))
+        data = bundle.path / f"{name}{DATA}"
+        data.unlink(missing_ok=True)
+        write_graph(model, bundle.path / name, data)
 
 
 def _loss(texts: Texts, fp32: float, this: float) -> Loss:
