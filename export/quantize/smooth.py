@@ -22,7 +22,7 @@ from export.quantize.replay import Place
 # Values and weights as a form rounds them.
 Rounding = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
-_EXPONENTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+_EXPONENTS = (0.35, 0.45, 0.55, 0.65, 0.75, 0.85)
 # Columns of a product that its error is measured on.
 _COLUMNS = 512
 _LEAST = 1e-5
@@ -54,9 +54,11 @@ def smooth(
 
 def output_error(values: Floats, weights: Floats, rounding: Rounding) -> float:
     """Return how far products of rounded `values` [R, K] and `weights` [K, N] are off, as a share, squared."""
-    exact = values @ weights
-    rounded_values, rounded_weights = rounding(values, weights)
-    wrong = ((rounded_values @ rounded_weights - exact) ** 2).sum(axis=1)
+    return _apart(values @ weights, rounding(values, weights))
+
+
+def _apart(exact: Floats, rounded: tuple[Floats, Floats]) -> float:
+    wrong = ((rounded[0] @ rounded[1] - exact) ** 2).sum(axis=1)
     return float(np.mean(wrong / np.maximum((exact**2).sum(axis=1), 1e-12)))
 
 
@@ -65,9 +67,10 @@ def _search(constants: Constants, group: Group, fold: Fold, activations: Activat
     size = np.maximum(np.abs(weights).max(axis=1), _LEAST)
     some = np.ascontiguousarray(weights[:, :: -(-weights.shape[1] // _COLUMNS)])
     best = np.ones(len(size), np.float32)
-    least = output_error(activations.sample, some, rounding)
+    exact = activations.sample @ some
+    least = _apart(exact, rounding(activations.sample, some))
     for factors in _candidates(activations, size, fold):
-        error = output_error(activations.sample / factors, some * factors[:, None], rounding)
+        error = _apart(exact, rounding(activations.sample / factors, some * factors[:, None]))
         if error < least:
             best, least = factors, error
     return best
