@@ -56,7 +56,7 @@ def watch(
         for group in find_groups(model.graph)
         if group.products and not group.inner
     ]
-    replay = Replay(graphs, manifest, watched, threads)
+    replay = Replay(graphs.items(), manifest, watched, threads)
     found: dict[Place, Activations] = {}
     share = -(-SAMPLE // len(rows))
     for row in rows:

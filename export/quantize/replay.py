@@ -6,7 +6,9 @@ Unlike a bundle's runner it takes graphs that are not on disk, with outputs and 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -17,6 +19,7 @@ from bundle.folder import START_GRAPH, STEP_GRAPH
 from bundle.manifest import Manifest
 from export.quantize.constants import Floats
 from export.quantize.text import Row
+from export.weights import write_graph
 
 # A value of a graph: the graph's file, the value's name.
 Place = tuple[str, str]
@@ -27,12 +30,21 @@ class Replay:
     """Sessions of a step graph and, if there is one, a start graph."""
 
     def __init__(
-        self, graphs: Mapping[str, ModelProto], manifest: Manifest, watched: Sequence[Place] = (), threads: int = 0
+        self,
+        graphs: Iterable[tuple[str, ModelProto]],
+        manifest: Manifest,
+        watched: Sequence[Place] = (),
+        threads: int = 0,
     ) -> None:
-        """Open `graphs`. watched: float values whose contents are returned by every run."""
+        """Open `graphs`, by the names of their files. watched: float values whose contents every run returns."""
         onnxruntime.disable_telemetry_events()
-        self._watched = {name: [value for graph, value in watched if graph == name] for name in graphs}
-        self._sessions = {name: _open(model, self._watched[name], threads) for name, model in graphs.items()}
+        self._watched = {
+            name: [value for graph, value in watched if graph == name] for name in (STEP_GRAPH, START_GRAPH)
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            # Weights go through files: ONNX Runtime maps them, and no second graph lies in memory while it opens one.
+            paths = {name: _write(model, self._watched[name], Path(folder) / name) for name, model in graphs}
+            self._sessions = {name: _open(path, threads) for name, path in paths.items()}
         self._zeros = {spec.name: np.zeros((1, *spec.shape), spec.dtype) for spec in manifest.states}
 
     def run(
@@ -65,15 +77,19 @@ class Replay:
         return dict(zip(wanted, values, strict=True))
 
 
-def _open(model: ModelProto, watched: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
-    graph = model.graph
-    before = len(graph.output)
-    graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in watched)
+def _write(model: ModelProto, watched: Sequence[str], path: Path) -> Path:
+    """Write a copy of `model` with further outputs."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in watched)
+    write_graph(copy, path, path.with_suffix(".data"))
+    return path
+
+
+def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    content = model.SerializeToString()
-    del graph.output[before:]
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

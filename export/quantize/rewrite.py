@@ -52,7 +52,8 @@ def ladder_of(group: Group, forms: Sequence[str]) -> tuple[str, ...]:
 
 def rewrite(model: ModelProto, forms: Mapping[str, str]) -> ModelProto:
     """Return a copy of `model` in which each group, by its name, has the form that `forms` names ("full": as it is)."""
-    changed = ModelProto.FromString(model.SerializeToString())
+    changed = ModelProto()
+    changed.CopyFrom(model)
     graph = changed.graph
     constants = Constants(graph)
     groups = [group for group in find_groups(graph) if forms.get(group.name, FULL) != FULL]
@@ -86,7 +87,8 @@ def selectable(model: ModelProto, ladders: Mapping[str, Sequence[str]]) -> Model
     Where a group's choice is n, its products are computed in the nth form of its ladder; beyond the last, in full.
     Lookups stay as they are.
     """
-    changed = ModelProto.FromString(model.SerializeToString())
+    changed = ModelProto()
+    changed.CopyFrom(model)
     graph = changed.graph
     constants = Constants(graph)
     groups = [group for group in find_groups(graph) if group.name in ladders]

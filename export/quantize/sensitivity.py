@@ -48,8 +48,8 @@ class Sensitivity:
             name: {group: ladder for (graph, group), ladder in self._ladders.items() if graph == name}
             for name in graphs
         }
-        some = {name: selectable(model, ladders[name]) for name, model in graphs.items() if ladders[name]}
-        self._replay = Replay({**graphs, **some}, manifest, threads=threads)
+        some = ((name, selectable(model, ladders[name]) if ladders[name] else model) for name, model in graphs.items())
+        self._replay = Replay(some, manifest, threads=threads)
         self._rows = first_rows(rows, LOSS_TOKENS)
         self._full = self._nats(self._finest())
 

@@ -20,11 +20,11 @@ from tests.exported import Bundles
 def test_smoothing_changes_the_weights_and_not_the_function(bundles: Bundles, label: str) -> None:
     bundle = open_bundle(bundles.path(label))
     graphs, rows = load(bundle), read_texts(bundles.text(label), bundle).calibration[:4]
-    before = [Replay(graphs, bundle.manifest).run(row)[0] for row in rows]
+    before = [Replay(graphs.items(), bundle.manifest).run(row)[0] for row in rows]
     seen = watch(graphs, bundle.manifest, rows)
     factors = smooth(graphs, seen, rowwise.round_both)
     assert factors and any(not np.allclose(factor, 1) for factor in factors.values())
-    after = [Replay(graphs, bundle.manifest).run(row)[0] for row in rows]
+    after = [Replay(graphs.items(), bundle.manifest).run(row)[0] for row in rows]
     for left, right in zip(before, after, strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-3, atol=1e-4 * np.abs(left).max())
     # What is said to be seen now is what is seen now.
@@ -56,10 +56,10 @@ def test_a_graph_with_a_choice_computes_what_the_graph_of_that_choice_computes(b
     graphs, (row, *_) = load(bundle), read_texts(bundles.text(label), bundle).calibration
     (model,) = graphs.values()
     ladders = {group.name: ("rowwise",) for group in find_groups(model.graph)}
-    replay = Replay({"step.onnx": selectable(model, ladders)}, bundle.manifest, threads=1)
+    replay = Replay([("step.onnx", selectable(model, ladders))], bundle.manifest, threads=1)
     for choice, forms in ((0, dict.fromkeys(ladders, "rowwise")), (1, dict[str, str]())):
         chosen = {"step.onnx": {CHOICES: np.full(len(ladders), choice, np.int64)}}
-        expected = Replay({"step.onnx": rewrite(model, forms)}, bundle.manifest, threads=1).run(row)[0]
+        expected = Replay([("step.onnx", rewrite(model, forms))], bundle.manifest, threads=1).run(row)[0]
         # The lookups of a tied table are rounded in one of the two only.
         np.testing.assert_allclose(replay.run(row, chosen)[0], expected, atol=0.05 * np.abs(expected).max())
 
