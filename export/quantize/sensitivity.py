@@ -28,7 +28,7 @@ Forms = dict[str, dict[str, str]]
 Choices = NDArray[np.int64]
 
 # Tokens that a group's own effect and a candidate's loss are measured on.
-EFFECT_TOKENS = 192
+EFFECT_TOKENS = 96
 LOSS_TOKENS = 1024
 
 
