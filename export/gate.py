@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 from bundle.folder import Bundle, BundleError
 from bundle.manifest import ParityCheck, ParityReport, PrecisionName
-from bundle.runner import Runner
 from export.check import Case, Check, Measurement, Trial
 from export.contract import contract, greedy_cases, rows_needed
-from export.play import Player
+from export.play import Player, open_runner
 from export.reference import Reference
 from export.refusal import Refusal
 from export.sequences import Maker
@@ -33,8 +32,7 @@ def verify(
     """
     maker = Maker(bundle.manifest, trained_length)
     try:
-        # Waiting threads sleep: bits do not depend on it, and the machine may be busy with something else.
-        runner = Runner(bundle, threads=threads, spin=False)
+        runner = open_runner(bundle, threads)
     except BundleError as error:
         raise Refusal(f"check 'loads' failed: {error}") from error
     trial = Trial(Player(runner, rows_needed(maker)), Reference(model))

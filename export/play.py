@@ -10,14 +10,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
+from bundle.device import DeviceError, open_session
+from bundle.folder import Bundle
 from bundle.manifest import StateSpec
+from bundle.memory import COPY_GRAPH
 from bundle.runner import Runner, StepOutput
 from export.extent import Array, Extent
 from export.sequences import Ids, Sequences
 
 Floats = NDArray[np.float32]
+
+
+def open_runner(bundle: Bundle, threads: int) -> Runner:
+    """Open `bundle` as export runs it: on the CPU, unless only GPUs run its precision. Raises BundleError, DeviceError."""
+    # Waiting threads sleep: bits do not depend on it, and the machine may be busy with something else.
+    return Runner(bundle, "auto" if bundle.manifest.precision == "fp16" else "cpu", threads=threads, spin=False)
+
+
+def check_gpu() -> None:
+    """Make sure that there is a GPU to verify on. Raises DeviceError."""
+    try:
+        open_session(str(COPY_GRAPH), onnxruntime.SessionOptions(), "cuda")
+    except DeviceError as error:
+        raise DeviceError(f"--precision fp16 is verified on a GPU: {error}") from None
 
 
 class Player:

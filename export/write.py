@@ -28,11 +28,12 @@ from bundle.folder import (
     open_bundle,
 )
 from bundle.manifest import Calls, FileEntry, Manifest, ParityReport
-from export.contract import against_model, rounded_contract
+from export.contract import against_model, half_contract, rounded_contract
 from export.gate import verify
 from export.graph import export_start, export_step
+from export.play import check_gpu
 from export.quantize.convert import convert
-from export.quantize.precision import FP32, Precision
+from export.quantize.precision import FP32, HALF, Precision
 from export.subject import Subject
 from export.weights import write_graph
 from training.models.step_model import SourceStepModel
@@ -93,10 +94,12 @@ def _verified(subject: Subject, bundle: Bundle, precision: Precision, threads: i
     model, length, draft = subject.model, subject.trained_length, bundle.manifest
     if precision.name == FP32.name:
         return draft.model_copy(update={"parity": verify(model, bundle, length, threads)})
+    if precision.name == HALF:
+        check_gpu()
     before = verify(model, bundle, length, threads, against_model())
-    loss = convert(bundle, precision, threads)
-    draft = draft.model_copy(update={"precision": precision.name, "loss": loss})
-    after = verify(model, Bundle(bundle.path, draft), length, threads, rounded_contract())
+    draft = convert(bundle, precision, threads)
+    checks = half_contract() if precision.name == HALF else rounded_contract()
+    after = verify(model, Bundle(bundle.path, draft), length, threads, checks)
     report = ParityReport(checks=before.checks + after.checks, greedy_tokens_compared=before.greedy_tokens_compared)
     return draft.model_copy(update={"parity": report})
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import onnx
 
 from bundle.folder import DATA, START_GRAPH, STEP_GRAPH, Bundle
-from bundle.manifest import Loss, PrecisionName
+from bundle.manifest import Loss, Manifest, PrecisionName, StateSpec
 from export.quantize import blocks, rowwise
 from export.quantize.activations import watch
 from export.quantize.compensate import compensate
+from export.quantize.half import to_half
 from export.quantize.loss import perplexity
-from export.quantize.precision import Precision
+from export.quantize.precision import HALF, Precision
 from export.quantize.products import find_groups
 from export.quantize.rewrite import rewrite
 from export.quantize.sensitivity import Sensitivity
@@ -47,12 +48,13 @@ RECIPES: dict[PrecisionName, Recipe] = {
 }
 
 
-def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Loss:
-    """Give the graphs of `bundle` this precision; return what it costs.
+def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Manifest:
+    """Give the graphs of `bundle` this precision; return its manifest with precision, loss and states as they are now.
 
     Raises:
         Refusal: there is no product to round, or the loss is over the limit.
         ValueError: there is no text, or it cannot be used.
+        DeviceError: the precision is for GPUs, and there is none to measure on.
     """
     if precision.text is None:
         raise ValueError(
@@ -63,19 +65,34 @@ def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Loss:
         raise Refusal(f"--precision {precision.name}: the graphs multiply by no constant matrix, it changes nothing")
     texts = read_texts(precision.text, bundle)
     before = perplexity(bundle, texts.held_out, threads)
+    manifest = bundle.manifest.model_copy(update={"precision": precision.name})
+    if precision.name == HALF:
+        graphs = {name: to_half(model) for name, model in graphs.items()}
+        manifest = manifest.model_copy(update={"states": tuple(map(_halved, manifest.states))})
+    else:
+        graphs = _rounded(graphs, precision, texts, manifest, threads)
+    save(bundle, graphs)
+    after = perplexity(Bundle(bundle.path, manifest), texts.held_out, threads)
+    return manifest.model_copy(update={"loss": _within(precision, _loss(texts, before, after))})
+
+
+def _rounded(graphs: Graphs, precision: Precision, texts: Texts, manifest: Manifest, threads: int) -> Graphs:
+    """Return the graphs with products in the forms that keep the loss; those given are smoothed. Raises Refusal."""
     recipe = RECIPES[precision.name]
     compensated = "blocks4" in recipe.ladder
-    seen = watch(graphs, bundle.manifest, texts.calibration, threads, moments=compensated)
+    seen = watch(graphs, manifest, texts.calibration, threads, moments=compensated)
     smooth(graphs, seen, recipe.rounding)
     if compensated:
         compensate(graphs, seen)
-    sensitivity = Sensitivity(graphs, recipe.ladder, texts.calibration, bundle.manifest, threads)
+    sensitivity = Sensitivity(graphs, recipe.ladder, texts.calibration, manifest, threads)
     forms = sensitivity.choose(MARGIN * precision.max_loss)
     if forms is None:
         raise Refusal(f"--precision {precision.name}: no product can be rounded within --max-loss {precision.max_loss}")
-    del sensitivity
-    save(bundle, {name: rewrite(model, forms.get(name, {})) for name, model in graphs.items()})
-    return _within(precision, _loss(texts, before, perplexity(bundle, texts.held_out, threads)))
+    return {name: rewrite(model, forms.get(name, {})) for name, model in graphs.items()}
+
+
+def _halved(spec: StateSpec) -> StateSpec:
+    return spec.model_copy(update={"dtype": "float16"}) if spec.dtype == "float32" else spec
 
 
 def load(bundle: Bundle) -> Graphs:

@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.folder import Bundle
-from bundle.runner import Runner
-from export.play import Player
+from export.play import Player, open_runner
 from export.quantize.text import Row
 
 
 def perplexity(bundle: Bundle, rows: Sequence[Row], threads: int = 0) -> float:
     """Return the exponential of the mean negative log-likelihood of the tokens that `rows` predict."""
-    player = Player(Runner(bundle, threads=threads, spin=False), 1)
+    player = Player(open_runner(bundle, threads), 1)
     nats = sum(nats_of(player.whole(row.fed)[0], row.predicted) for row in rows)
     return math.exp(nats / sum(len(row.predicted) for row in rows))
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from bundle.manifest import PrecisionName
 
 MAX_LOSS = 0.01
+# The one that only GPUs run.
+HALF: PrecisionName = "fp16"
 
 
 @dataclass(frozen=True, slots=True)

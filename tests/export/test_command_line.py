@@ -110,6 +110,7 @@ def test_a_version_that_appears_meanwhile_is_not_replaced_either(tmp_path: Path)
             ["{run}", "--precision", "w8a8"],
             "--precision w8a8 needs text to calibrate with and to measure the loss on: ",
         ),
+        (["{run}", "--precision", "fp16"], "--precision fp16 is verified on a GPU: device cuda: this environment has"),
         (["{run}", "--precision", "w8a8", "--calibration", "{tmp}/no"], "--calibration: {tmp}/no: No such file"),
     ],
 )
