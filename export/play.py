@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 
 
 def open_runner(bundle: Bundle, threads: int) -> Runner:
-    """Open `bundle` as export runs it: on the CPU, unless only GPUs run its precision. Raises BundleError, DeviceError."""
+    """Open `bundle` on the CPU, or on a GPU if only those run its precision. Raises BundleError, DeviceError."""
     # Waiting threads sleep: bits do not depend on it, and the machine may be busy with something else.
     return Runner(bundle, "auto" if bundle.manifest.precision == "fp16" else "cpu", threads=threads, spin=False)
 
