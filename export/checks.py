@@ -26,10 +26,10 @@ def same_in_pieces(trial: Trial, case: Case) -> Measurement:
     numbers: sizes, and before them how many of the smallest pieces there may be at most (0: any number).
     """
     most, *sizes = case.numbers
-    single = trial.player.manifest.calls.chunk == "single"
+    calls = trial.player.manifest.calls
     turns = [sizes[row % len(sizes) :] + sizes for row in range(len(case.sequences))]
     rows = zip(case.sequences.tokens, turns, strict=True)
-    cuts = [cut(len(row), sizes, single, most or None) for row, sizes in rows]
+    cuts = [cut(len(row), sizes, calls, most or None) for row, sizes in rows]
     return _equal(_in_pieces(trial, case.sequences, cuts), trial.whole(case.sequences))
 
 
@@ -39,7 +39,7 @@ def same_token_by_token(trial: Trial, case: Case) -> Measurement:
     numbers: at most how many steps; what is above goes first, in one piece.
     """
     (most,) = case.numbers
-    cuts = [cut(len(row), (1,), single=False, most=most) for row in case.sequences.tokens]
+    cuts = [cut(len(row), (1,), None, most=most) for row in case.sequences.tokens]
     return _close(_in_pieces(trial, case.sequences, cuts), trial.whole(case.sequences))
 
 

@@ -122,6 +122,7 @@ class Player:
         """Return rows as one grid [B, T], garbage behind the real tokens, and their lengths [B]."""
         lengths = np.array([len(row) for row in tokens], np.int64)
         width = int(lengths.max()) + padding
+        width += not self.manifest.calls.allow(width)
         grid = self._random.integers(0, self.manifest.vocabulary_size, (len(tokens), width))
         for row, ids in enumerate(tokens):
             grid[row, : len(ids)] = ids

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.manifest import Manifest
+from bundle.manifest import Calls, Manifest
 from export.extent import Extent
 
 Ids = NDArray[np.int64]
@@ -75,7 +76,8 @@ class Maker:
         self._random = np.random.default_rng(2)
         self._batches: dict[tuple[int, int], Sequences] = {}
         self.large = manifest.training.parameters > LARGE
-        self.limit = manifest.context_limit or LONGEST
+        limit = manifest.context_limit or LONGEST
+        self.limit = limit - (not manifest.calls.allow(limit))
         self.longest = min(self.limit, LONGEST, max(*LENGTHS, 2 * trained_length))
         self.lengths = sorted({min(length, self.longest) for length in (*LENGTHS, self.longest)})
 
@@ -128,19 +130,24 @@ class Maker:
         return self._random.integers(0, self._manifest.vocabulary_size, length)
 
 
-def cut(length: int, sizes: Sequence[int], single: bool, most: int | None = None) -> list[slice]:
+def cut(length: int, sizes: Sequence[int], calls: Calls | None, most: int | None = None) -> list[slice]:
     """Cut `length` tokens into pieces of `sizes`, the last of them repeated.
 
-    single: pieces behind a past go alone, and then none of them is a single token: that is what a decode step takes,
-    where the runtime may sum in another order.
+    calls: which pieces the graph takes; None: any. Pieces behind a past that go alone are no single tokens: those are
+    what a decode step takes, where the runtime may sum in another order.
     most: of the smallest pieces that there may be; whatever is above goes first, in one.
     """
+    single = calls is not None and calls.chunk == "single"
+
+    def fits(first: int, size: int) -> bool:
+        alone = single and ((size == 1 and first > 0) or length - first - size == 1)
+        return not alone and (calls is None or calls.allow(size))
+
     ahead = 0 if most is None else max(length - most * max(min(sizes), 1 + single), 0)
-    pieces: list[slice] = [slice(0, ahead)] * (ahead > 0)
-    end = ahead
-    while end < length:
-        size = sizes[min(len(pieces) - (ahead > 0), len(sizes) - 1)]
-        first, end = end, min(end + (max(size, 2) if single and pieces else size), length)
-        end = length if single and length - end == 1 else end
-        pieces.append(slice(first, end))
-    return pieces
+    ahead -= ahead > 0 and not fits(0, ahead)
+    ends = [0, ahead] if ahead else [0]
+    while ends[-1] < length:
+        first, size = ends[-1], sizes[min(len(ends) - 1 - (ahead > 0), len(sizes) - 1)]
+        possible = (other for other in range(1, length - first + 1) if fits(first, other))
+        ends.append(first + min(possible, key=lambda other: (abs(other - size), -other)))
+    return [slice(*both) for both in pairwise(ends)]

@@ -34,6 +34,7 @@ from export.graph import export_start, export_step
 from export.play import check_gpu
 from export.quantize.convert import convert
 from export.quantize.precision import FP32, HALF, Precision
+from export.steady import block
 from export.subject import Subject
 from export.weights import write_graph
 from training.models.step_model import SourceStepModel
@@ -77,8 +78,8 @@ def write_bundle(subject: Subject, target: Target, threads: int = 0, precision: 
     with _workplace(target.models) as temporary:
         folder = temporary / target.name / str(target.version)
         folder.mkdir(parents=True)
-        opset = _write_files(subject, draft.top_k, folder)
-        draft = draft.model_copy(update={"opset": opset})
+        opset, calls = _write_files(subject, draft.top_k, folder)
+        draft = draft.model_copy(update={"opset": opset, "calls": calls})
         draft = _verified(subject, Bundle(folder, draft), precision, threads)
         files = {path.name: FileEntry(sha256=digest(path), bytes=path.stat().st_size) for path in _sorted(folder)}
         manifest = draft.model_copy(update={"files": files})
@@ -128,13 +129,14 @@ def _draft(subject: Subject, target: Target) -> Manifest:
     )
 
 
-def _write_files(subject: Subject, top_k: int, folder: Path) -> int:
-    """Write all files but the manifest; return the opset of the graphs."""
+def _write_files(subject: Subject, top_k: int, folder: Path) -> tuple[int, Calls]:
+    """Write all files but the manifest; return the opset of the graphs, and which calls they take."""
     model = subject.model
     model.freeze()
     graphs = {STEP_GRAPH: export_step(model, top_k)}
     if isinstance(model, SourceStepModel):
         graphs[START_GRAPH] = export_start(model)
+    calls = Calls(chunk=model.chunk, block=block(graphs[STEP_GRAPH]))
     for name, graph in graphs.items():
         write_graph(graph, folder / name, folder / f"{name}{DATA}")
     shutil.copyfile(subject.tokenizer, folder / TOKENIZER)
@@ -142,7 +144,7 @@ def _write_files(subject: Subject, top_k: int, folder: Path) -> int:
         shutil.copyfile(subject.source_tokenizer, folder / SOURCE_TOKENIZER)
     if subject.chat_template is not None:
         shutil.copyfile(subject.chat_template, folder / CHAT_TEMPLATE)
-    return max(map(_opset, graphs.values()))
+    return max(map(_opset, graphs.values())), calls
 
 
 def _opset(graph: onnx.ModelProto) -> int:

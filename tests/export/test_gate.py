@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from bundle.folder import open_bundle
+from bundle.manifest import Calls
 from bundle.runner import Runner
 from export import compare
 from export.check import Case, Trial
@@ -69,9 +70,20 @@ def test_sequences_are_the_same_every_time_and_cover_the_extremes_of_the_source(
 
 
 def test_pieces_behind_a_past_are_no_single_tokens_where_they_go_alone() -> None:
-    assert [piece.stop - piece.start for piece in cut(10, (1, 4), single=True)] == [1, 4, 5]
-    assert [piece.stop - piece.start for piece in cut(7, (1,), single=True)] == [1, 2, 2, 2]
-    assert [piece.stop - piece.start for piece in cut(3, (1,), single=False)] == [1, 1, 1]
+    assert [piece.stop - piece.start for piece in cut(10, (1, 4), Calls(chunk="single"))] == [1, 4, 5]
+    assert [piece.stop - piece.start for piece in cut(7, (1,), Calls(chunk="single"))] == [1, 2, 2, 2]
+    assert [piece.stop - piece.start for piece in cut(3, (1,), None)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("length", range(1, 60))
+def test_no_piece_is_one_more_than_a_multiple_of_the_block(length: int) -> None:
+    calls = Calls(chunk="single", block=8)
+    for sizes in ((16,), (2, 3), (1, 7, 32, 16, 40), (1,), (9, 17)):
+        for most in (None, 3):
+            pieces = cut(length, sizes, calls, most)
+            assert [piece.start for piece in pieces] == [0, *[piece.stop for piece in pieces[:-1]]]
+            widths = [piece.stop - piece.start for piece in pieces]
+            assert sum(widths) == length and all(calls.allow(width) for width in widths) and 1 not in widths[1:]
 
 
 def test_distance_is_zero_only_for_equal_values_and_never_hides_a_nan() -> None:
@@ -106,9 +118,9 @@ def test_a_large_model_is_tried_at_every_length_in_fewer_batch_sizes_and_pieces(
     assert set(tried) < set(every)
     for length in few.lengths:
         assert {rows for rows, longest in tried if longest == length} >= ({1, 2} if length > 65 else {1, 2, 3, 5})
-    assert len(cut(257, (2, 3), single=True, most=8)) == 1 + 6
-    assert [piece.stop - piece.start for piece in cut(257, (1,), single=False, most=3)] == [254, 1, 1, 1]
-    assert [piece.stop - piece.start for piece in cut(3, (1,), single=False, most=8)] == [1, 1, 1]
+    assert len(cut(257, (2, 3), Calls(chunk="single"), most=8)) == 1 + 6
+    assert [piece.stop - piece.start for piece in cut(257, (1,), None, most=3)] == [254, 1, 1, 1]
+    assert [piece.stop - piece.start for piece in cut(3, (1,), None, most=8)] == [1, 1, 1]
 
 
 def test_smaller_batches_are_the_first_rows_of_larger_ones_and_stay_the_same(bundles: Bundles) -> None:
@@ -141,7 +153,7 @@ def test_no_case_goes_beyond_the_context_however_small(bundles: Bundles, limit: 
     manifest = open_bundle(bundles.path("transformer-lm")).manifest.model_copy(update={"context_limit": limit})
     maker = Maker(manifest, trained_length=16)
     cases = [case for check in contract() for case in check.cases(maker)]
-    assert max(case.sequences.longest for case in cases) == limit
+    assert max(case.sequences.longest for case in cases) == limit - (not manifest.calls.allow(limit))
     assert max(len(case.sequences) for case in cases) + 2 <= rows_needed(maker)
     (greedy,) = greedy_cases(maker)
     assert greedy.sequences.longest + greedy.numbers[0] <= limit
