@@ -47,11 +47,13 @@ class Group:
         name: of the value, or of the recurrent operator's first output.
         products: empty for a recurrent operator.
         inner: whether they stand in the body of a loop, whose values cannot be looked at from outside.
+        matrices: names of the constants that are multiplied.
     """
 
     name: str
     products: tuple[Product, ...]
-    inner: bool = False
+    inner: bool
+    matrices: tuple[str, ...]
 
     @property
     def looked_up(self) -> bool:
@@ -111,9 +113,11 @@ def _collect(
                 continue  # its rows are not the columns of the product, or are read in a way that is not known here
             product = replace(product, looked_up=looked_up)
             before = groups.get(product.input)
-            groups[product.input] = Group(product.input, (*(before.products if before else ()), product), inner)
+            products = (*(before.products if before else ()), product)
+            matrices = tuple(product.weight for product in products)
+            groups[product.input] = Group(product.input, products, inner, matrices)
         elif is_plain(graph, node):
             first = next(name for name in node.output if name)
-            groups[first] = Group(first, (), inner)
+            groups[first] = Group(first, (), inner, tuple(node.input[1:3]))
         for body in bodies(node):
             _collect(body, constants, tables, groups, inner=True)

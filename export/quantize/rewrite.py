@@ -6,7 +6,7 @@ for which product.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -174,12 +174,15 @@ def _questions(constants: Constants, ladders: Mapping[str, Sequence[str]]) -> li
     return asked
 
 
-def _replace(graph: GraphProto, change: Callable[[NodeProto, set[str]], list[NodeProto]]) -> None:
+def _replace(
+    graph: GraphProto, change: Callable[[NodeProto, set[str]], list[NodeProto]], outer: Collection[str] = ()
+) -> None:
+    """Replace nodes, those of bodies first; a body sees the values that were rounded around it."""
     made: list[NodeProto] = []
-    shared: set[str] = set()
+    shared = set(outer)
     for node in graph.node:
         for body in bodies(node):
-            _replace(body, change)
+            _replace(body, change, shared)
         made += change(node, shared)
     replace_nodes(graph, made)
 

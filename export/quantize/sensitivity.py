@@ -126,5 +126,4 @@ def _divergence(before: Floats, after: Floats) -> float:
 
 
 def _size(group: Group, constants: Constants) -> int:
-    weights = sum(int(np.prod(constants.shape(product.weight))) for product in group.products)
-    return weights or 1
+    return sum(int(np.prod(constants.shape(name))) for name in group.matrices)
