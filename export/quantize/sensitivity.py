@@ -1,10 +1,12 @@
 """Which products may be coarse: measured one group at a time, then the fewest moved to finer forms that keep the loss.
 
-One graph holds every form beside each other (`rewrite.selectable`), so a measurement is a run and not a new session. A
-group's effect is the divergence of the predictions (Kullback and Leibler 1951, mean over positions) when it alone is
-rounded, for each of its weights. Groups then move to the next finer form in this order, all of them before any moves
-on, and the least number of moves that keeps the loss is found by bisection. Knows nothing about how products are
-rounded.
+One graph holds every form beside each other (`rewrite.selectable`), so a measurement is a run and not a new session.
+What is measured is the divergence of the predictions from those in full (Kullback and Leibler 1951, mean over
+positions): how much the log of the perplexity grows on text that the model itself would write. On a text, growth is the
+same on average, but the few tokens that stand there make it too noisy to bisect. A group's effect is the divergence when
+it alone is rounded, for each of its weights. Groups move to the next finer form in this order, all of them before any
+moves on, and the least number of moves that keeps the divergence is found by bisection. Knows nothing about how products
+are rounded.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from onnx import ModelProto
 
 from bundle.manifest import Manifest
 from export.quantize.constants import Constants, Floats
-from export.quantize.loss import log_probabilities, nats_of
+from export.quantize.loss import log_probabilities
 from export.quantize.products import Group, find_groups
 from export.quantize.replay import Place, Replay
 from export.quantize.rewrite import CHOICES, FULL, ladder_of, selectable
@@ -27,9 +29,9 @@ Ladder = tuple[str, ...]
 Forms = dict[str, dict[str, str]]
 Choices = NDArray[np.int64]
 
-# Tokens that a group's own effect and a candidate's loss are measured on.
+# Tokens that a group's own effect is measured on, and what all groups do together.
 EFFECT_TOKENS = 96
-LOSS_TOKENS = 1024
+TOKENS = 512
 
 
 class Sensitivity:
@@ -50,19 +52,19 @@ class Sensitivity:
         }
         some = ((name, selectable(model, ladders[name]) if ladders[name] else model) for name, model in graphs.items())
         self._replay = Replay(some, manifest, threads=threads)
-        self._rows = first_rows(rows, LOSS_TOKENS)
-        self._full = self._nats(self._finest())
+        self._rows = first_rows(rows, TOKENS)
 
     def choose(self, limit: float) -> Forms | None:
-        """Return the form of every group, the coarsest that keep the growth of perplexity on the rows to `limit`.
+        """Return the form of every group, the coarsest whose growth of perplexity is `limit` at most.
 
         None if that takes every group in full.
         """
+        loss = self._loss_on(self._rows)
         coarsest = np.zeros(len(self._groups), np.int64)
-        if self._loss(coarsest) <= limit:
+        if loss(coarsest) <= limit:
             return self._forms(coarsest)
         moves = self._moves()
-        within = least(lambda count: self._loss(_moved(coarsest, moves[:count])) <= limit, len(moves))
+        within = least(lambda count: loss(_moved(coarsest, moves[:count])) <= limit, len(moves))
         return self._forms(_moved(coarsest, moves[:within])) if within < len(moves) else None
 
     def _finest(self) -> Choices:
@@ -76,22 +78,27 @@ class Sensitivity:
         return [index for rung in range(int(finest.max())) for index in order if rung < finest[index]]
 
     def _effects(self) -> list[float]:
-        rows = first_rows(self._rows, EFFECT_TOKENS, spread=True)
-        before = [log_probabilities(self._run(row, self._finest())) for row in rows]
+        loss = self._loss_on(first_rows(self._rows, EFFECT_TOKENS, spread=True))
         effects = []
         for index in range(len(self._groups)):
             choices = self._finest()
             choices[index] = 0
-            after = [log_probabilities(self._run(row, choices)) for row in rows]
-            effects.append(sum(map(_divergence, before, after)))
+            effects.append(loss(choices))
         return effects
 
-    def _loss(self, choices: Choices) -> float:
-        return float(np.expm1(self._nats(choices) - self._full))
+    def _loss_on(self, rows: Sequence[Row]) -> Callable[[Choices], float]:
+        """Return what tells how much perplexity grows with some choices, by divergence on `rows`."""
+        before = [log_probabilities(self._run(row, self._finest())) for row in rows]
+        tokens = sum(map(len, before))
 
-    def _nats(self, choices: Choices) -> float:
-        tokens = sum(len(row.predicted) for row in self._rows)
-        return sum(nats_of(self._run(row, choices), row.predicted) for row in self._rows) / tokens
+        def loss(choices: Choices) -> float:
+            apart = (
+                _divergence(full, log_probabilities(self._run(row, choices)))
+                for full, row in zip(before, rows, strict=True)
+            )
+            return float(np.expm1(sum(apart) / tokens))
+
+        return loss
 
     def _run(self, row: Row, choices: Choices) -> Floats:
         # Each graph takes its own groups' choices; they lie one graph behind the other.
@@ -122,6 +129,7 @@ def _moved(choices: Choices, moves: Sequence[int]) -> Choices:
 
 
 def _divergence(before: Floats, after: Floats) -> float:
+    """Return the divergence of predictions [T, V], summed over positions, in nats."""
     return float((np.exp(before) * (before - after)).sum(dtype=np.float64))
 
 
