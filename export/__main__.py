@@ -101,7 +101,14 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
 def _precision(options: argparse.Namespace, subject: Subject) -> Precision:
     if options.precision == "fp32" and options.calibration is not None:
         raise ValueError("--calibration: fp32 needs none; only with another --precision")
-    return Precision(options.precision, options.max_loss, options.calibration or subject.text)
+    text = options.calibration or subject.text
+    if options.precision != "fp32" and text is None:
+        raise ValueError(
+            f"--precision {options.precision}: needs text to measure its loss on; give a file with --calibration"
+        )
+    if text is not None and not text.is_file():
+        raise ValueError(f"--calibration: {text}: no such file")
+    return Precision(options.precision, options.max_loss, text)
 
 
 def _share(text: str) -> float:

@@ -57,9 +57,7 @@ def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Manifest:
         DeviceError: the precision is for GPUs, and there is none to measure on.
     """
     if precision.text is None:
-        raise ValueError(
-            f"--precision {precision.name} needs text to calibrate with and to measure the loss on: --calibration FILE"
-        )
+        raise ValueError(f"--precision {precision.name}: needs text to measure its loss on")
     graphs = load(bundle)
     if not any(find_groups(model.graph) for model in graphs.values()):
         raise Refusal(f"--precision {precision.name}: the graphs multiply by no constant matrix, it changes nothing")

@@ -3,10 +3,11 @@
 One graph holds every form beside each other (`rewrite.selectable`), so a measurement is a run and not a new session.
 What is measured is the divergence of the predictions from those in full (Kullback and Leibler 1951, mean over
 positions): how much the log of the perplexity grows on text that the model itself would write. On a text, growth is the
-same on average, but the few tokens that stand there make it too noisy to bisect. A group's effect is the divergence when
-it alone is rounded, for each of its weights. Groups move to the next finer form in this order, all of them before any
-moves on, and the least number of moves that keeps the divergence is found by bisection. Knows nothing about how products
-are rounded.
+same on average, but the few tokens that stand there make it too noisy to bisect.
+
+A group's effect is the divergence when it alone is rounded, for each of its weights. Groups move to the next finer form
+in this order, all of them before any moves on, and the least number of moves that keeps the divergence is found by
+bisection. Knows nothing about how products are rounded.
 """
 
 from __future__ import annotations

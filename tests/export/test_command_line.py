@@ -68,6 +68,14 @@ def test_a_precision_takes_the_text_of_the_run_and_says_what_it_costs(
     assert "torch (fp32)" in shown and "padding (w8a8)" in shown
 
 
+def test_half_precision_is_verified_on_a_gpu_or_not_written(
+    bundles: Bundles, export_own: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export_own("Sum", "--precision", "fp16", "--calibration", str(bundles.text("ar"))) == 2
+    assert failure(capsys).startswith("--precision fp16 is verified on a GPU: device cuda: this environment has")
+    assert not (tmp_path / "models").exists()
+
+
 def test_versions_increase_and_are_never_replaced(
     export_own: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,10 +116,9 @@ def test_a_version_that_appears_meanwhile_is_not_replaced_either(tmp_path: Path)
         (["{run}", "--calibration", "text"], "--calibration: fp32 needs none; only with another --precision"),
         (
             ["{run}", "--precision", "w8a8"],
-            "--precision w8a8 needs text to calibrate with and to measure the loss on: ",
+            "--precision w8a8: needs text to measure its loss on; give a file with --cal",
         ),
-        (["{run}", "--precision", "fp16"], "--precision fp16 is verified on a GPU: device cuda: this environment has"),
-        (["{run}", "--precision", "w8a8", "--calibration", "{tmp}/no"], "--calibration: {tmp}/no: No such file"),
+        (["{run}", "--precision", "w8a8", "--calibration", "{tmp}/no"], "--calibration: {tmp}/no: no such file"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_status_2(
