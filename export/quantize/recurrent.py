@@ -18,7 +18,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 # The gates of each operator in the order of its weights.
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 _ACTIVATIONS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
-_RNN_ACTIVATIONS = ("Sigmoid", "Tanh", "Relu")
+_FREE_ACTIVATIONS = ("Sigmoid", "Tanh", "Relu")
 # What an attribute has to be, where anything else would compute something else.
 _PLAIN = {"direction": b"forward", "layout": 0, "input_forget": 0}
 _LEVELS = 127
@@ -39,7 +39,9 @@ def is_plain(graph: GraphProto, node: NodeProto) -> bool:
     plain &= not attributes.keys() & {"clip", "activation_alpha", "activation_beta"}
     plain &= node.op_type != "GRU" or attributes.get("linear_before_reset", 0) == 1
     activations = _activations(node)
-    plain &= activations == _ACTIVATIONS[node.op_type] or (node.op_type == "RNN" and activations[0] in _RNN_ACTIVATIONS)
+    plain &= activations == _ACTIVATIONS[node.op_type] or (
+        node.op_type == "RNN" and activations[0] in _FREE_ACTIVATIONS
+    )
     constants = {tensor.name for tensor in graph.initializer}
     plain &= len(node.input) == (7 if node.op_type == "LSTM" else 6) and all(node.input)
     return plain and all(name in constants for name in node.input[1:4])
@@ -144,14 +146,14 @@ class _Cell:
         return _STEPS[self.kind](self, nodes, gates, product, state)
 
 
-def _lstm(cell: _Cell, nodes: _Nodes, gates: str, product: str, state: Sequence[str]) -> list[str]:
+def _four_gates(cell: _Cell, nodes: _Nodes, gates: str, product: str, state: Sequence[str]) -> list[str]:
     first, new = nodes.several("Split", 2, nodes("Add", product, gates), cell.parts, axis=-1)
     i, o, f = nodes.several("Split", 3, nodes("Sigmoid", first), axis=-1, num_outputs=3)
     kept = nodes("Add", nodes("Mul", f, state[1]), nodes("Mul", i, nodes("Tanh", new)))
     return [nodes("Mul", o, nodes("Tanh", kept)), kept]
 
 
-def _gru(cell: _Cell, nodes: _Nodes, gates: str, product: str, state: Sequence[str]) -> list[str]:
+def _three_gates(cell: _Cell, nodes: _Nodes, gates: str, product: str, state: Sequence[str]) -> list[str]:
     first, new = nodes.several("Split", 2, gates, cell.parts, axis=-1)
     recurrent, hidden = nodes.several("Split", 2, product, cell.parts, axis=-1)
     update, reset = nodes.several("Split", 2, nodes("Sigmoid", nodes("Add", first, recurrent)), axis=-1, num_outputs=2)
@@ -160,11 +162,11 @@ def _gru(cell: _Cell, nodes: _Nodes, gates: str, product: str, state: Sequence[s
     return [nodes("Add", new, nodes("Mul", update, nodes("Sub", state[0], new)))]
 
 
-def _rnn(cell: _Cell, nodes: _Nodes, gates: str, product: str, _: Sequence[str]) -> list[str]:
+def _one_gate(cell: _Cell, nodes: _Nodes, gates: str, product: str, _: Sequence[str]) -> list[str]:
     return [nodes(cell.activation, nodes("Add", product, gates))]
 
 
-_STEPS = {"LSTM": _lstm, "GRU": _gru, "RNN": _rnn}
+_STEPS = {"LSTM": _four_gates, "GRU": _three_gates, "RNN": _one_gate}
 
 
 def _real(graph: GraphProto, nodes: _Nodes, x: str, lengths: str) -> str:
