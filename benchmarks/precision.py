@@ -2,8 +2,8 @@
 
     python -m benchmarks.precision models/smollm2/1 models/smollm2/2
 
-Rows decode behind 250 tokens, and a prompt of 256 is read; bundles take turns, and medians are shown. Knows nothing
-about how a bundle was made.
+Rows decode behind 250 tokens and more, and a prompt of 256 is read; bundles take turns, and medians are shown. Knows
+nothing about how a bundle was made.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bundle.runner import Runner
 ROWS = (1, 8, 32)
 PAST, PROMPT = 250, 256
 ROUNDS, STEPS = 5, 8
+MOST, DECODED = max(ROWS), ROUNDS * STEPS * len(ROWS)
 
 
 class Subject:
@@ -31,25 +32,25 @@ class Subject:
         self.manifest = bundle.manifest
         self.megabytes = sum(entry.bytes for entry in bundle.manifest.files.values()) / 1e6
         self.runner = Runner(bundle, threads=threads)
-        self.rows = self.runner.allocate(max(ROWS))
-        limit = self.manifest.context_limit
-        self.past, self.prompt = (min(size, limit - STEPS - 2) if limit else size for size in (PAST, PROMPT))
+        self.rows = self.runner.allocate(MOST + 1)
+        limit = self.manifest.context_limit or PAST + PROMPT + DECODED
+        self.random = np.random.default_rng(1)
+        self.prompt = min(PROMPT, limit)
         self.seconds: dict[int, list[float]] = {rows: [] for rows in (*ROWS, 0)}
+        for row in range(MOST):
+            self._step(row, 1, min(PAST, limit - DECODED))
 
     def measure(self) -> None:
         """Time STEPS decode steps for each number of rows, and one prompt."""
-        random = np.random.default_rng(1)
         for rows in ROWS:
-            self.rows.reset(0, rows)
-            self._step(random.integers(0, self.manifest.vocabulary_size, (rows, self.past)))
-            tokens = random.integers(0, self.manifest.vocabulary_size, (rows, 1))
-            self.seconds[rows] += [self._step(tokens) for _ in range(STEPS)][2:]
-        self.rows.reset(0, 1)
-        self.seconds[0].append(self._step(random.integers(0, self.manifest.vocabulary_size, (1, self.prompt))))
+            self.seconds[rows] += [self._step(0, rows, 1) for _ in range(STEPS)][2:]
+        self.rows.reset(MOST, 1)
+        self.seconds[0].append(self._step(MOST, 1, self.prompt))
 
-    def _step(self, tokens: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> float:
+    def _step(self, first: int, rows: int, width: int) -> float:
+        tokens = self.random.integers(0, self.manifest.vocabulary_size, (rows, width))
         began = time.perf_counter()
-        self.runner.step(self.rows, 0, tokens, np.full(len(tokens), tokens.shape[1]))
+        self.runner.step(self.rows, first, tokens, np.full(rows, width))
         return time.perf_counter() - began
 
     def __str__(self) -> str:
