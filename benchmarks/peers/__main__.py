@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where the report goes [%(default)s]")
     parser.add_argument("--threads", type=int, default=2, help="that compute, in every system [%(default)s]")
     parser.add_argument("--python", type=Path, default=Path(".venv-peers/bin/python"), help="the peers' [%(default)s]")
-    parser.add_argument("--openvino-python", type=Path, default=Path(".venv-peers-openvino/bin/python"), metavar="PYTHON",
-                        help="that converts for OpenVINO [%(default)s]")  # fmt: skip
+    converter = Path(".venv-peers-openvino/bin/python")
+    parser.add_argument("--openvino-python", type=Path, default=converter, help="that converts for it [%(default)s]")
     parser.add_argument("--llama", type=Path, default=Path(".venv-peers/llama/build/bin"), metavar="FOLDER",
                         help="of llama.cpp's programs [%(default)s]")  # fmt: skip
     return parser

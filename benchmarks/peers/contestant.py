@@ -29,7 +29,7 @@ START_SECONDS = 120.0
 Prompts = Sequence[Sequence[int]]
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 it is reported, not a fault
     """A system does not answer, or answers that it cannot. The message is one line."""
 
 
