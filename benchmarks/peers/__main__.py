@@ -34,7 +34,13 @@ def main() -> None:
     """Prepare, measure and report; or only some of it."""
     options = _parser().parse_args()
     place = Place(
-        options.folder, options.python, options.openvino_python, options.llama, options.threads, options.quick
+        folder=options.folder,
+        python=options.python,
+        openvino_python=options.openvino_python,
+        triton_python=options.triton_python,
+        llama=options.llama,
+        threads=options.threads,
+        quick=options.quick,
     )
     results, began = Results(place.results), time.monotonic()
 
@@ -71,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--python", type=Path, default=Path(".venv-peers/bin/python"), help="the peers' [%(default)s]")
     converter = Path(".venv-peers-openvino/bin/python")
     parser.add_argument("--openvino-python", type=Path, default=converter, help="that converts for it [%(default)s]")
+    triton = Path(".venv-peers-triton/bin/python")
+    parser.add_argument("--triton-python", type=Path, default=triton, help="that runs PyTriton [%(default)s]")
     parser.add_argument("--llama", type=Path, default=Path(".venv-peers/llama/build/bin"), metavar="FOLDER",
                         help="of llama.cpp's programs [%(default)s]")  # fmt: skip
     return parser

@@ -14,6 +14,7 @@ class Place:
         folder: for models, texts and results.
         python: interpreter of the peers' environment.
         openvino_python: of the environment in which checkpoints become OpenVINO's.
+        triton_python: of the environment in which PyTriton runs.
         llama: folder of llama-server, llama-quantize and llama-perplexity.
         threads: that compute, in every system.
         quick: only try whether everything runs: one round of few tokens; the figures mean nothing.
@@ -22,6 +23,7 @@ class Place:
     folder: Path
     python: Path
     openvino_python: Path
+    triton_python: Path
     llama: Path
     threads: int = 2
     quick: bool = False

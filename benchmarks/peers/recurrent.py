@@ -72,16 +72,23 @@ def measure(place: Place, results: Results, tell: Callable[[str], None]) -> None
     """Measure both kinds."""
     for kind in KINDS:
         cases = [Case(f"{kind}-{n}", _prompts(n), NEW_TOKENS, *limits) for n, limits in STREAMS.items()]
-        names = ("ours", "torch-threads", "torch-lock")
+        names = ("ours", "torch-threads", "torch-lock", "triton")
         if all(results.has(case.name, name) for case in cases for name in names):
             continue
         prepare(place.model(f"ours-{kind}"), kind, {"width": WIDTH, "layers": LAYERS, "vocabulary_size": VOCABULARY})
         ours = System("ours", "seqstream", 32, f"ours-{kind}", flags=("--rows", "128"))
-        with line_up([ours], place, tell) as up, contextlib.ExitStack() as stack:
+        with line_up([ours, _triton(kind)], place, tell) as up, contextlib.ExitStack() as stack:
             everyone = {**up, **_peers(stack, place, kind)}
             for case in cases:
                 tell(case.name)
                 take_turns(case, everyone, place, results)
+
+
+def _triton(kind: str) -> System:
+    def command(place: Place, _: str) -> list[str]:
+        return [str(place.triton_python), "-m", "benchmarks.peers.systems.triton", kind, str(place.threads)]
+
+    return System("triton", "PyTriton", 32, "", command)  # it makes its model itself
 
 
 def _peers(stack: contextlib.ExitStack, place: Place, kind: str) -> Mapping[str, Contestant]:
