@@ -2,8 +2,8 @@
 
     python -m benchmarks.peers.systems.triton lstm|gru THREADS
 
-Triton gathers requests that wait into a batch, which then decodes in step until all its streams are done. Answers as all
-peers do (answers.py); the client is a process of its own, `... triton client PORT STREAMS NEW_TOKENS`, one thread a stream.
+Triton gathers requests that wait into a batch, which then decodes in step until all its streams are done. The client
+is a process of its own, `triton client PORT NEW_TOKENS`, with a thread and a connection for every stream.
 """
 
 from __future__ import annotations
@@ -44,11 +44,8 @@ class Server:
         self._triton.bind(
             model_name="model",
             infer_func=self._generate,
-            inputs=[
-                Tensor(name="prompt", dtype=np.int64, shape=(-1,)),
-                Tensor(name="count", dtype=np.int64, shape=(1,)),
-            ],
-            outputs=[Tensor(name="token", dtype=np.int64, shape=(1,))],
+            inputs=[_tensor("prompt", -1), _tensor("count", 1)],
+            outputs=[_tensor("token", 1)],
             config=ModelConfig(
                 max_batch_size=LARGEST_BATCH,
                 batcher=DynamicBatcher(max_queue_delay_microseconds=1000),
@@ -113,6 +110,10 @@ def client(port: int, new_tokens: int, prompts: list[list[int]]) -> list[list[fl
     with ThreadPoolExecutor(len(prompts)) as pool:
         list(pool.map(run, range(len(prompts))))
     return arrivals
+
+
+def _tensor(name: str, size: int) -> Tensor:
+    return Tensor(name=name, dtype=np.int64, shape=(size,))
 
 
 def _free_port() -> int:
