@@ -20,18 +20,19 @@ _LIBRARIES = ("seqstream", "llama.cpp", "onnxruntime-genai", "openvino-genai", "
 
 
 def draw(found: Found, folder: Path) -> None:
-    """Write performance.png and performance-growth.png into `folder`, of what there is."""
+    """Write performance.png, performance-context.png and performance-streams.png into `folder`, of what there is."""
     if "language-loss" in found:
         with picture(folder / "performance.png", 2, "SmolLM2-135M: speed and what it costs in perplexity") as axes:
             for one, streams, figure in ((axes[0], 1, "decode_tokens_per_second"), (axes[1], 32, "tokens_per_second")):
                 _against_loss(found, one, f"language-{streams}", figure)
                 one.set_title("1 stream" if streams == 1 else f"{streams} streams, prompts included")
-            _legend(axes[0])
+            _legend(axes[1])
     growth = {name: one for name, one in found.get("growth", {}).items() if FAILED not in one}
-    if growth:
-        with picture(folder / "performance-growth.png", len(growth), "How cost grows") as axes:
-            for one, name in zip(axes, growth, strict=True):
-                _GROWTH[name](growth[name], one)
+    for file, names in _GROWTH_FILES.items():
+        if all(name in growth for name in names):
+            with picture(folder / file, len(names), "How cost grows") as axes:
+                for one, name in zip(axes, names, strict=True):
+                    _GROWTH[name](growth[name], one)
 
 
 def _against_loss(found: Found, axes: Axes, case: str, figure: str) -> None:
@@ -50,6 +51,7 @@ def _against_loss(found: Found, axes: Axes, case: str, figure: str) -> None:
             axes.plot(*zip(*edge, strict=True), style, drawstyle="steps-post", color=colour, linewidth=1.2, zorder=2)
     axes.set_xscale("symlog", linthresh=1.0)
     axes.set_xticks((0, 1, 10, 50), ("0", "1", "10", "50"))
+    axes.set_xlim(left=min(-0.3, 1.2 * min((lost for *_, lost in points), default=0.0)), right=60)
     axes.set(xlabel="perplexity above that of the weights in float32 (%)", ylabel="tokens/s")
     axes.set_ylim(bottom=0)
 
@@ -74,7 +76,7 @@ def _legend(axes: Axes) -> None:
         axes.scatter([], [], s=50, color="#555555", marker=mark, label="fp32" if bits == 32 else f"{bits} bit")
     axes.plot([], [], color=COLOURS[0], linewidth=1.2, label="the best of ours")
     axes.plot([], [], "--", color="#8a8a8a", linewidth=1.2, label="the best of the peers'")
-    axes.legend(fontsize=7.5)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _context(figures: Figures, axes: Axes) -> None:
@@ -94,7 +96,7 @@ def _streams(figures: Figures, axes: Axes) -> None:
     axes.plot(x, [1e6 / rate for rate in rates], "o-", color=COLOURS[0])
     axes.set(title="Streams (GRU, served)", xlabel="streams at once", ylabel="µs a token", xscale="log", yscale="log")
     axes.set_xticks(x, [f"{one:,}" for one in x])
-    axes.minorticks_off()
+    _tick(axes)
 
 
 def _vocabulary(figures: Figures, axes: Axes) -> None:
@@ -102,7 +104,7 @@ def _vocabulary(figures: Figures, axes: Axes) -> None:
     axes.plot(x, [1e3 * one for one in figures["seconds"]], "o-", color=COLOURS[0], label=f"a step of {ROWS} rows")
     axes.set(title="Vocabulary (GRU)", xlabel="token ids", ylabel="ms a step", xscale="log", yscale="log")
     axes.set_xticks(x, [f"{one // 1000}k" for one in x])
-    axes.minorticks_off()
+    _tick(axes)
 
 
 def _prompt(figures: Figures, axes: Axes) -> None:
@@ -110,7 +112,16 @@ def _prompt(figures: Figures, axes: Axes) -> None:
     axes.plot(x, [1e3 * one for one in figures["seconds"]], "o-", color=COLOURS[0])
     axes.set(title="Prompt (served)", xlabel="tokens", ylabel="ms to the first token", xscale="log", yscale="log")
     axes.set_xticks(x, [f"{one:,}" for one in x])
+    _tick(axes)
+
+
+def _tick(axes: Axes) -> None:
+    """Write numbers at 1, 2 and 5 of every power of ten of a logarithmic axis."""
     axes.minorticks_off()
+    low, high = axes.get_ylim()
+    ticks = [step * 10.0**power for power in range(-3, 7) for step in (1, 2, 5)]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    axes.set_yticks(shown, [f"{tick:,g}" for tick in shown])
 
 
 _GROWTH: Mapping[str, Callable[[Figures, Axes], None]] = {
@@ -118,4 +129,8 @@ _GROWTH: Mapping[str, Callable[[Figures, Axes], None]] = {
     "streams": _streams,
     "vocabulary": _vocabulary,
     "prompt": _prompt,
+}
+_GROWTH_FILES = {
+    "performance-context.png": ("context", "prompt"),
+    "performance-streams.png": ("streams", "vocabulary"),
 }
