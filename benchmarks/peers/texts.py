@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -35,14 +35,20 @@ def calibration_file(folder: Path) -> Path:
     return folder / "calibration.txt"
 
 
+def pairs_file(folder: Path) -> Path:
+    """Return where `write` puts sources and targets of random words, for the encoder-decoder with random weights."""
+    return folder / "pairs.tsv"
+
+
 def write(folder: Path) -> None:
-    """Write both texts into `folder`."""
+    """Write all three into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     # About half of the windows are prose: a token is about four characters of it.
     prose = _topics(_PROSE)[: WINDOW * WINDOWS * 2]
     held_out_file(folder).write_text(prose + _sources(_CODE), encoding="utf-8")
     calibration = _topics(_CALIBRATION_PROSE) + _sources(_CALIBRATION_CODE)
     calibration_file(folder).write_text(calibration, encoding="utf-8")
+    pairs_file(folder).write_text("".join(_random_pairs(400)), encoding="utf-8")
 
 
 def windows(folder: Path, tokenizer: tokenizers.Tokenizer) -> list[list[int]]:
@@ -66,6 +72,13 @@ def spread(count: int) -> list[int]:
     if count == 1:
         return [(SHORTEST + LONGEST) // 2]
     return [SHORTEST + (LONGEST - SHORTEST) * number // (count - 1) for number in range(count)]
+
+
+def _random_pairs(count: int) -> Iterator[str]:
+    source = random.Random(0)
+    for _ in range(count):
+        halves = [" ".join(f"t{source.randrange(2, 31_999)}" for _ in range(source.randint(10, 40))) for _ in "ab"]
+        yield "\t".join(halves) + "\n"
 
 
 def _topics(names: Sequence[str]) -> str:
