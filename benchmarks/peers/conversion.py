@@ -72,8 +72,8 @@ def _ours(place: Place, source: Path, marian: str) -> Iterator[Conversion]:
         for precision in ("w8a8",) if name else tuple(MAX_LOSS):
             text = (texts.pairs_file if name else texts.calibration_file)(place.folder)
             # Random weights predict nothing that could be lost.
-            limit = "1e9" if name else MAX_LOSS[precision]
-            yield Conversion(f"ours-{name}{precision}", [*export, *_precision(precision, text, limit)])
+            most = "1e9" if name else MAX_LOSS[precision]
+            yield Conversion(f"ours-{name}{precision}", [*export, *_precision(precision, text, most)])
 
 
 def _precision(name: str, text: Path, limit: str) -> list[str]:

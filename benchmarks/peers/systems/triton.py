@@ -54,7 +54,7 @@ class Server:
         )
         self._triton.run()
 
-    @batch
+    @batch  # type: ignore[untyped-decorator]
     def _generate(self, prompt: NDArray[np.int64], count: NDArray[np.int64]) -> Iterator[dict[str, NDArray[np.int64]]]:
         tokens, state = torch.from_numpy(prompt.copy()), None
         for _ in range(int(count.max())):
