@@ -49,7 +49,9 @@ def conversions(place: Place) -> Iterator[Conversion]:
         yield Conversion(f"onnx-genai-{bits}", [*builder, "-p", bits, "-e", "cpu"])
         optimum = [str(place.openvino_python.with_name("optimum-cli")), "export", "openvino", "-m", checkpoint]
         task = ["--task", "text-generation-with-past", "--weight-format", bits, "OUT"]
-        yield Conversion(f"openvino-{bits}", [*optimum, *task])
+        # Groups of 128 weights, its default, do not divide rows of 576.
+        groups = ["--group-size", "64"] if bits == "int4" else []
+        yield Conversion(f"openvino-{bits}", [*optimum, *groups, *task])
     yield from _llama(place, source)
     yield from _ours(place, source, marian)
 
