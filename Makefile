@@ -66,6 +66,8 @@ bench: install  ## Measure speed and memory; figures go to docs/log.md
 # from its source package, for this very processor (half an hour of compiling on two cores, once).
 PEERS := .venv-peers
 LLAMA := $(PEERS)/llama
+# PyTriton's server has a Python 3.11.2 inside and starts with the standard library of one as old only: Debian's.
+TRITON_PYTHON ?= /usr/bin/python3
 LLAMA_VERSION := 11434.0.0
 LLAMA_FLAGS := -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DBUILD_SHARED_LIBS=OFF \
 	-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_UI=OFF
@@ -82,7 +84,7 @@ $(PEERS)-openvino/.installed: benchmarks/peers/requirements-openvino.txt
 	@touch $@
 
 $(PEERS)-triton/.installed: benchmarks/peers/requirements-triton.txt
-	$(PYTHON) -m venv $(PEERS)-triton
+	$(TRITON_PYTHON) -m venv $(PEERS)-triton
 	$(PEERS)-triton/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 

@@ -11,9 +11,10 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import IO, Any
 
 
 @dataclass
@@ -24,17 +25,23 @@ class Generated:
     tokens: list[list[int]] = field(default_factory=list)
 
 
-class Peer(Protocol):
+class Peer(ABC):
     """What a peer can be asked for."""
 
+    @abstractmethod
     def generate(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Generated:
         """Continue every prompt by exactly `new_tokens` greedy tokens, the end token taken as any other."""
 
     def loss(self, windows: Sequence[Sequence[int]], first: int) -> float:
         """Return the sum of -log p of tokens first + 1 ... of every window, given all before them in the window."""
+        raise NotImplementedError("it has random weights, or keeps its logits to itself")
 
     def processes(self) -> list[int]:
         """Return the ids of the processes that hold the model."""
+        return [os.getpid()]
+
+    def close(self) -> None:  # noqa: B027 most have nothing to end
+        """End what was started beside this process."""
 
 
 class Watch:
@@ -55,10 +62,18 @@ class Watch:
             arrivals.append(now)
 
 
-def serve(peer: Peer) -> None:
-    """Answer until stdin ends. What libraries print goes to stderr."""
+def serve(make: Callable[[], Peer]) -> None:
+    """Make a peer, answer until stdin ends, and close it. What libraries print meanwhile goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    peer = make()
+    try:
+        _answer_all(peer, answers)
+    finally:
+        peer.close()
+
+
+def _answer_all(peer: Peer, answers: IO[str]) -> None:
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
         try:

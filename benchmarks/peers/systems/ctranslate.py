@@ -5,7 +5,6 @@ python -m benchmarks.peers.systems.ctranslate FOLDER THREADS
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +13,13 @@ import ctranslate2
 import numpy as np
 from tokenizers import Tokenizer
 
-from benchmarks.peers.systems.answers import Generated, Watch, serve
+from benchmarks.peers.systems.answers import Generated, Peer, Watch, serve
 
 # Named as the end, since it never comes: so the true end token is taken as any other.
 NO_END = "<|endoftext|>"
 
 
-class CTranslate:
+class CTranslate(Peer):
     """A converted model."""
 
     def __init__(self, folder: str, threads: int) -> None:
@@ -54,9 +53,6 @@ class CTranslate:
             total -= float(rows[places, np.array(window)[places + 1]].sum())
         return total
 
-    def processes(self) -> list[int]:
-        return [os.getpid()]
-
 
 if __name__ == "__main__":
-    serve(CTranslate(sys.argv[1], int(sys.argv[2])))
+    serve(lambda: CTranslate(sys.argv[1], int(sys.argv[2])))

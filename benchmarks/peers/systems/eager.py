@@ -5,14 +5,13 @@ python -m benchmarks.peers.systems.eager FOLDER THREADS
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 import torch
 from transformers import AutoModelForCausalLM, StoppingCriteria, StoppingCriteriaList
 
-from benchmarks.peers.systems.answers import Generated, Watch, serve
+from benchmarks.peers.systems.answers import Generated, Peer, Watch, serve
 
 
 class Clock(StoppingCriteria):
@@ -26,7 +25,7 @@ class Clock(StoppingCriteria):
         return torch.zeros(len(input_ids), dtype=torch.bool)
 
 
-class Eager:
+class Eager(Peer):
     """A model of the library's, in float32."""
 
     def __init__(self, folder: str, threads: int) -> None:
@@ -60,9 +59,6 @@ class Eager:
             total += float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
         return total
 
-    def processes(self) -> list[int]:
-        return [os.getpid()]
-
 
 if __name__ == "__main__":
-    serve(Eager(sys.argv[1], int(sys.argv[2])))
+    serve(lambda: Eager(sys.argv[1], int(sys.argv[2])))

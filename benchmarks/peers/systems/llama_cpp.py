@@ -20,12 +20,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.peers.systems.answers import Generated, Watch, serve
+from benchmarks.peers.systems.answers import Generated, Peer, Watch, serve
 
 SLOTS, TOKENS_EACH = 32, 512
 
 
-class LlamaServer:
+class LlamaServer(Peer):
     """A running llama-server."""
 
     def __init__(self, model: str, threads: int, binaries: str, text: str) -> None:
@@ -96,8 +96,4 @@ class LlamaServer:
 
 if __name__ == "__main__":
     os.environ.setdefault("LLAMA_ARG_CACHE_RAM", "0")
-    peer = LlamaServer(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4])
-    try:
-        serve(peer)
-    finally:
-        peer.close()
+    serve(lambda: LlamaServer(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]))

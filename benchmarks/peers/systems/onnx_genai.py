@@ -8,7 +8,6 @@ Its Engine, which batches continuously, takes CUDA models only.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 
@@ -16,12 +15,12 @@ import numpy as np
 import onnxruntime_genai
 from numpy.typing import NDArray
 
-from benchmarks.peers.systems.answers import Generated, Watch, serve
+from benchmarks.peers.systems.answers import Generated, Peer, Watch, serve
 
 PAD = 0  # <|endoftext|>, in no prompt
 
 
-class OnnxGenai:
+class OnnxGenai(Peer):
     """A model of its own builder's."""
 
     def __init__(self, folder: str, threads: int) -> None:
@@ -54,9 +53,6 @@ class OnnxGenai:
                 generator.append_tokens(np.array([[token]], np.int32))
         return total
 
-    def processes(self) -> list[int]:
-        return [os.getpid()]
-
     def _generator(self, streams: int, length: int) -> onnxruntime_genai.Generator:
         parameters = onnxruntime_genai.GeneratorParams(self._model)
         parameters.set_search_options(do_sample=False, batch_size=streams, min_length=length, max_length=length)
@@ -69,4 +65,4 @@ def _log_probability(logits: NDArray[np.float32], token: int) -> float:
 
 
 if __name__ == "__main__":
-    serve(OnnxGenai(sys.argv[1], int(sys.argv[2])))
+    serve(lambda: OnnxGenai(sys.argv[1], int(sys.argv[2])))

@@ -8,7 +8,6 @@ the processor has them, a cache of 8 bits).
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,10 +16,10 @@ import numpy as np
 import openvino
 import openvino_genai
 
-from benchmarks.peers.systems.answers import Generated, Watch, serve
+from benchmarks.peers.systems.answers import Generated, Peer, Watch, serve
 
 
-class OpenVino:
+class OpenVino(Peer):
     """A model as OpenVINO's intermediate representation."""
 
     def __init__(self, folder: str, threads: int, exact: bool) -> None:
@@ -75,9 +74,6 @@ class OpenVino:
             total += float((np.log(np.exp(rows).sum(axis=1)) - chosen).sum())
         return total
 
-    def processes(self) -> list[int]:
-        return [os.getpid()]
-
 
 if __name__ == "__main__":
-    serve(OpenVino(sys.argv[1], int(sys.argv[2]), sys.argv[3] == "f32"))
+    serve(lambda: OpenVino(sys.argv[1], int(sys.argv[2]), sys.argv[3] == "f32"))

@@ -7,7 +7,6 @@ ctranslate2-alone: requests that arrive one by one, as many workers as threads, 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -20,7 +19,7 @@ from benchmarks.peers.systems.eager import Clock
 from benchmarks.peers.systems.marian import PAD, vocabulary
 
 
-class Translator:
+class Translator(Peer):
     """A converted model of CTranslate2's."""
 
     def __init__(self, folder: str, threads: int, alone: bool) -> None:
@@ -56,14 +55,8 @@ class Translator:
         )
         return results
 
-    def loss(self, windows: Sequence[Sequence[int]], first: int) -> float:
-        raise NotImplementedError("the weights are random")
 
-    def processes(self) -> list[int]:
-        return [os.getpid()]
-
-
-class Eager:
+class Eager(Peer):
     """The transformers library."""
 
     def __init__(self, folder: str, threads: int) -> None:
@@ -87,17 +80,10 @@ class Eager:
         )
         return Generated(watch.arrivals)
 
-    def loss(self, windows: Sequence[Sequence[int]], first: int) -> float:
-        raise NotImplementedError("the weights are random")
-
-    def processes(self) -> list[int]:
-        return [os.getpid()]
-
 
 def main(kind: str, folder: str, threads: int) -> None:
     """Serve one of the three."""
-    peer: Peer = Eager(folder, threads) if kind == "transformers" else Translator(folder, threads, "alone" in kind)
-    serve(peer)
+    serve(lambda: Eager(folder, threads) if kind == "transformers" else Translator(folder, threads, "alone" in kind))
 
 
 if __name__ == "__main__":

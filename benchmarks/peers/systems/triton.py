@@ -9,7 +9,6 @@ is a process of its own, `triton client PORT NEW_TOKENS`, with a thread and a co
 from __future__ import annotations
 
 import json
-import os
 import queue
 import socket
 import subprocess
@@ -26,13 +25,13 @@ from pytriton.decorators import batch
 from pytriton.model_config import DynamicBatcher, ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
-from benchmarks.peers.systems.answers import Generated, serve
+from benchmarks.peers.systems.answers import Generated, Peer, serve
 from benchmarks.peers.systems.torch_grpc import LanguageModel
 
 LARGEST_BATCH = 32
 
 
-class Server:
+class Server(Peer):
     """A model behind PyTriton, in this process and those that Triton starts."""
 
     def __init__(self, kind: str, threads: int) -> None:
@@ -70,12 +69,6 @@ class Server:
         if done.returncode:
             raise RuntimeError((done.stderr.strip().splitlines() or ["the client failed"])[-1])
         return Generated(json.loads(done.stdout))
-
-    def loss(self, windows: Sequence[Sequence[int]], first: int) -> float:
-        raise NotImplementedError("the weights are random")
-
-    def processes(self) -> list[int]:
-        return [os.getpid()]
 
     def close(self) -> None:
         """End Triton."""
@@ -127,11 +120,7 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "client":
         print(json.dumps(client(int(arguments[1]), int(arguments[2]), json.load(sys.stdin))))
         return
-    server = Server(arguments[0], int(arguments[1]))
-    try:
-        serve(server)
-    finally:
-        server.close()
+    serve(lambda: Server(arguments[0], int(arguments[1])))
 
 
 if __name__ == "__main__":
