@@ -23,8 +23,6 @@ from benchmarks.server import ServerProcess, serving
 from protos.seqstream.v1 import generation_pb2 as wire
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
 
-# Every model of ours lies alone in its folder and has this name.
-MODEL = "model"
 START_SECONDS = 120.0
 Prompts = Sequence[Sequence[int]]
 
@@ -82,8 +80,8 @@ class PeerProcess:
 class OurServer:
     """Our server, asked over one connection as any client does."""
 
-    def __init__(self, server: ServerProcess) -> None:
-        self._server = server
+    def __init__(self, server: ServerProcess, model: str) -> None:
+        self._server, self._model = server, model
 
     def generate(self, prompts: Prompts, new_tokens: int, timeout: float) -> Answer:
         streams = asyncio.run(self._generate(prompts, new_tokens, timeout))
@@ -95,17 +93,26 @@ class OurServer:
             total = 0.0
             for window in windows:
                 asked = wire.ScoreRequest(
-                    model=MODEL,
+                    model=self._model,
                     token_ids=wire.TokenIds(ids=window[: first + 1]),
                     continuation_token_ids=wire.TokenIds(ids=window[first + 1 :]),
                 )
                 total -= stub.Score(asked, timeout=timeout).total_logprob
         return total
 
+    def _request(self, prompt: Sequence[int], new_tokens: int) -> wire.GenerateRequest:
+        return wire.GenerateRequest(
+            model=self._model,
+            token_ids=wire.TokenIds(ids=prompt),
+            seed=1,
+            sampling=wire.SamplingParameters(temperature=0.0),
+            stop=wire.StopConditions(max_new_tokens=new_tokens, ignore_end_of_sequence=True),
+        )
+
     async def _generate(self, prompts: Prompts, new_tokens: int, seconds: float) -> list[tuple[list[float], list[int]]]:
         async with grpc.aio.insecure_channel(self._server.address) as channel:
             stub, began = GenerationServiceStub(channel), time.perf_counter()
-            streams = (_stream(stub, prompt, new_tokens, began, seconds) for prompt in prompts)
+            streams = (_stream(stub, self._request(prompt, new_tokens), began, seconds) for prompt in prompts)
             try:
                 return list(await asyncio.gather(*streams))
             except grpc.aio.AioRpcError as error:
@@ -113,22 +120,21 @@ class OurServer:
 
 
 async def _stream(
-    stub: GenerationServiceStub, prompt: Sequence[int], new_tokens: int, began: float, seconds: float
+    stub: GenerationServiceStub, message: wire.GenerateRequest, began: float, seconds: float
 ) -> tuple[list[float], list[int]]:
     arrivals: list[float] = []
     tokens: list[int] = []
-    message = wire.GenerateRequest(
-        model=MODEL,
-        token_ids=wire.TokenIds(ids=prompt),
-        seed=1,
-        sampling=wire.SamplingParameters(temperature=0.0),
-        stop=wire.StopConditions(max_new_tokens=new_tokens, ignore_end_of_sequence=True),
-    )
     async for response in stub.Generate(message, timeout=seconds):
         ids = response.delta.token_ids
         arrivals.extend([time.perf_counter() - began] * len(ids))
         tokens.extend(ids)
     return arrivals, tokens
+
+
+def model_name(models: Path) -> str:
+    """Return the name of the model that lies alone in a folder of models of ours."""
+    (manifest,) = models.glob("*/*/bundle.json")
+    return manifest.parts[-3]
 
 
 @contextlib.contextmanager
@@ -139,7 +145,7 @@ def running(system: System, place: Place, log: Path) -> Iterator[Contestant]:
         raise Failure(f"{model.name} was not prepared; see prepare.json for the reason")
     if system.command is None:
         with serving(model, "--threads", str(place.threads), *system.flags) as server:
-            yield OurServer(server)
+            yield OurServer(server, model_name(model))
         return
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(place.threads)}
     with (
