@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,11 +57,22 @@ def main() -> None:
     if measured:
         place.results.mkdir(parents=True, exist_ok=True)
         (place.folder / "machine.json").write_text(json.dumps(describe(place), indent=2) + "\n", encoding="utf-8")
-    for name in measured:
-        PARTS[name](place, results, tell)
+    broken = [name for name in measured if not _measure(name, place, results, tell)]
     if "report" in chosen:
         write_performance(place, results, options.docs)
         tell(f"{options.docs}/performance.md")
+    if broken:
+        sys.exit(f"broke off: {', '.join(broken)}; run again to go on")
+
+
+def _measure(name: str, place: Place, results: Results, tell: Callable[[str], None]) -> bool:
+    """Measure one part; return whether it came to its end. The next parts are measured whatever becomes of it."""
+    try:
+        PARTS[name](place, results, tell)
+    except Exception:  # noqa: BLE001 told in full, and the exit status says it
+        traceback.print_exc()
+        return False
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:
