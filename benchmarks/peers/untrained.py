@@ -12,9 +12,11 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from bundle.folder import MANIFEST, STEP_GRAPH, TOKENIZER, digest
+from bundle.folder import DATA, MANIFEST, STEP_GRAPH, TOKENIZER, digest
 from bundle.manifest import Calls, FileEntry, Manifest, ParityReport, SpecialTokens, Training
 from export.graph import export_step
+from export.steady import block
+from export.weights import write_graph
 from training.models.families import FAMILIES
 
 NAME = "model"
@@ -31,7 +33,9 @@ def prepare(models_folder: Path, family: str, config: Mapping[str, int]) -> Path
     model = FAMILIES[family].build(config).eval()
     model.freeze()
     graph = export_step(model, _TOP_K)
-    (folder / STEP_GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
+    calls = Calls(chunk=model.chunk, block=block(graph))
+    opset = next(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx"))
+    write_graph(graph, folder / STEP_GRAPH, folder / f"{STEP_GRAPH}{DATA}")
     _tokenizer(config["vocabulary_size"]).save(str(folder / TOKENIZER))
     files = {path.name: FileEntry(sha256=digest(path), bytes=path.stat().st_size) for path in folder.iterdir()}
     manifest = Manifest(
@@ -45,8 +49,8 @@ def prepare(models_folder: Path, family: str, config: Mapping[str, int]) -> Path
         source_limit=None,
         top_k=_TOP_K,
         states=model.states,
-        calls=Calls(chunk=model.chunk),
-        opset=next(entry.version for entry in graph.opset_import if entry.domain in ("", "ai.onnx")),
+        calls=calls,
+        opset=opset,
         parity=ParityReport(checks=(), greedy_tokens_compared=0),
         training=Training(parameters=model.parameter_count, data="none: untrained weights"),
         files=files,

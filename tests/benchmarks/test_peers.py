@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import summary, texts
+from benchmarks import bare
+from benchmarks.peers import summary, texts, untrained
 from benchmarks.peers.catalogue import LANGUAGE, TRANSLATION, System
 from benchmarks.peers.contestant import Answer, Failure, running
 from benchmarks.peers.place import Place
 from benchmarks.peers.results import FAILED, Results
 from benchmarks.peers.turns import Case, figures, line_up, take_turns
+from bundle.folder import open_bundle
+from bundle.runner import Runner
 
 # A peer in the words of systems/answers.py: token n of stream s comes after s + n / 10 seconds; asked for 13 it dies.
 PEER = """
@@ -156,3 +159,11 @@ def test_results_are_one_file_a_system(tmp_path):
     assert json.loads((tmp_path / "a" / "b.json").read_text()) == {"x": 1}
     assert results.has("a", "b")
     assert not results.has("a", "c")
+
+
+def test_a_bundle_of_an_untrained_model_runs(tmp_path):
+    config = {"width": 32, "layers": 2, "heads": 2, "vocabulary_size": 70, "context_limit": 64}
+    models = untrained.prepare(tmp_path, "transformer-lm", config)
+    rate = bare.tokens_per_second(Runner(open_bundle(models / untrained.NAME / "1"), threads=1), 2, 3)
+    assert rate > 0
+    assert untrained.prepare(tmp_path, "transformer-lm", config) == models
