@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks.peers.catalogue import LANGUAGE, System
+from benchmarks.peers.cells import Found
 from benchmarks.peers.growth import ROWS
 from benchmarks.peers.results import FAILED, Figures
-from benchmarks.peers.summary import Found, loss
+from benchmarks.peers.summary import loss
 from training.style import COLOURS, picture
 
 # One colour a library, one mark a number of bits.
