@@ -110,10 +110,10 @@ def _run(place: Place, conversion: Conversion) -> str:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     try:
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=STEP_SECONDS, env=environment)
+        partial.rename(place.model(conversion.name))
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or error.stdout or "").strip().splitlines()
         return lines[-1] if lines else f"exit status {error.returncode}"
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    partial.rename(place.model(conversion.name))
     return ""
