@@ -132,9 +132,11 @@ async def _stream(
 
 
 def model_name(models: Path) -> str:
-    """Return the name of the model that lies alone in a folder of models of ours."""
-    (manifest,) = models.glob("*/*/bundle.json")
-    return manifest.parts[-3]
+    """Return the name of the model that lies alone in a folder of models of ours. Raises Failure."""
+    manifests = list(models.glob("*/*/bundle.json"))
+    if len(manifests) != 1:
+        raise Failure(f"{models} holds {len(manifests)} bundles, and must hold one")
+    return manifests[0].parts[-3]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.bare import tokens_per_second
 from benchmarks.peers.catalogue import System
-from benchmarks.peers.contestant import Answer, Failure, running
+from benchmarks.peers.contestant import Answer, Failure, model_name, running
 from benchmarks.peers.place import Place
 from benchmarks.peers.results import FAILED, Results
 from bundle.folder import open_bundle
@@ -37,7 +37,7 @@ def measure(place: Place, results: Results, tell: Callable[[str], None]) -> None
 def _ratio(place: Place, name: str) -> dict[str, float]:
     if not place.model(name).exists():
         raise Failure(f"{name} was not prepared")
-    runner = Runner(open_bundle(next(place.model(name).glob("*/*/bundle.json")).parent), threads=place.threads)
+    runner = Runner(open_bundle(place.model(name) / model_name(place.model(name)) / "1"), threads=place.threads)
     system = System(name, name, 8, name, flags=("--rows", str(STREAMS)))
     prompts = [[runner.manifest.special_tokens.bos]] * STREAMS
     bare: list[float] = []
