@@ -21,7 +21,7 @@ from export.checks import (
 )
 from export.greedy import same_greedy_tokens
 from export.sequences import Maker
-from export.state_checks import ROWS, copies_are_equal, only_own_state
+from export.state_checks import ROWS, copies_are_equal, only_own_state, rewound_rows_are_equal
 
 # Rows of the largest crowd: one more than the server's default, so that every smaller number of rows is met as well.
 CROWD = 33
@@ -29,6 +29,7 @@ GREEDY_TOKENS = 200
 
 _PIECES = ((16,), (2, 3), (1, 7, 32, 16, 40), (1,))
 _PADDING = (1, 6, 2)
+_REWINDS = ((1, 0, 1), (5, 2, 3), (9, 3, 14))  # tokens before, kept and forgotten
 
 
 def contract() -> tuple[Check, ...]:
@@ -43,6 +44,7 @@ def contract() -> tuple[Check, ...]:
         Check("logits where asked", 0.0, _long, same_where_asked),
         Check("own state only", 0.0, _steps, only_own_state),
         Check("copied rows", 0.0, _copies, copies_are_equal),
+        Check("rewound rows", 0.0, _rewound, rewound_rows_are_equal),
         Check("greedy", 1e-5, greedy_cases, same_greedy_tokens),
     )
 
@@ -108,3 +110,17 @@ def _steps(maker: Maker) -> list[Case]:
 def _copies(maker: Maker) -> list[Case]:
     prompt, steps = min(5, maker.limit // 2), min(4, maker.limit // 2)
     return [Case(maker.of_lengths([prompt + steps, prompt]), (prompt,), f"+ {steps} after the copy")]
+
+
+def _rewound(maker: Maker) -> list[Case]:
+    if not maker.rewinds:
+        return []
+    return [
+        Case(
+            maker.of_lengths([prompt + kept + max(3, forgotten)] * 2),
+            (prompt, kept, forgotten),
+            f"{kept} kept and {forgotten} forgotten behind {prompt}",
+        )
+        for prompt, kept, forgotten in _REWINDS
+        if prompt + kept + max(3, forgotten) <= maker.limit
+    ]

@@ -59,6 +59,7 @@ class Maker:
         """
         self._manifest = manifest
         self._random = np.random.default_rng(2)
+        self.rewinds = manifest.rewinds
         self.limit = manifest.context_limit or LONGEST
         self.longest = min(self.limit, LONGEST, max(128, 2 * trained_length))
         self.lengths = sorted({min(length, self.longest) for length in (*LENGTHS, self.longest)})
