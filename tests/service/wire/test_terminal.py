@@ -33,6 +33,14 @@ async def test_it_streams_the_text_and_tells_what_it_took(running: Running):
     assert re.fullmatch(stats, errors)
 
 
+async def test_it_tells_what_became_of_drafts(running: Running):
+    prompt, flags = "the fox and the fox and the fox and", ["--temperature", "0", "--address", running.address]
+    _, plain, _ = await run("transformer-lm", prompt, *flags)
+    code, output, errors = await run("transformer-lm", prompt, *flags, "--drafts", "prompt")
+    assert (code, output) == (0, plain)
+    assert re.search(r", \d+ of \d+ drafted tokens taken\n$", errors)
+
+
 async def test_stop_strings_can_be_repeated(running: Running):
     async with Client(running.address) as client:
         (free,) = (await client.generate("gru", "", seed=5).result()).samples
