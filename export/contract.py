@@ -119,7 +119,7 @@ def _rewound(maker: Maker) -> list[Case]:
         Case(
             maker.of_lengths([prompt + kept + max(3, forgotten)] * 2),
             (prompt, kept, forgotten),
-            f"{kept} kept and {forgotten} forgotten behind {prompt}",
+            f"{kept} kept, {forgotten} forgotten",
         )
         for prompt, kept, forgotten in _REWINDS
         if prompt + kept + max(3, forgotten) <= maker.limit

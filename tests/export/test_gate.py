@@ -37,7 +37,7 @@ def test_the_contract_is_about_bits_wherever_one_runtime_is_compared_with_itself
         ("SeesPadding", "check 'padding' failed at 1x1 padded by 1: error "),
         ("CountsCalls", "check 'pieces' failed at 3x2 in 1+7+32+16+40: error "),
         ("MixesRows", "check 'pieces' failed at 3x2 in 1+7+32+16+40: error "),
-        ("Remembers", "check 'rewound rows' failed at 2x4 0 kept and 1 forgotten behind 1: error "),
+        ("Remembers", "check 'rewound rows' failed at 2x4 0 kept, 1 forgotten: error "),
         ("Scribbles", "check 'own state only' failed at 5x10 steps of 2 and 1: error "),
     ],
 )
