@@ -29,7 +29,7 @@ GREEDY_TOKENS = 200
 
 _PIECES = ((16,), (2, 3), (1, 7, 32, 16, 40), (1,))
 _PADDING = (1, 6, 2)
-_REWINDS = ((1, 0, 1), (5, 2, 3), (9, 3, 14))  # tokens before, kept and forgotten
+_REWINDS = ((1, 0, 1), (5, 2, 3), (9, 3, 12))  # tokens before, kept and forgotten
 
 
 def contract() -> tuple[Check, ...]:

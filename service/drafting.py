@@ -26,7 +26,8 @@ from service.stream import Outlet
 # Rows that are looked at in one iteration.
 _MOST_ROWS = 8
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 16, 512
-_HOPED_FOR = 0.8
+# Gains of a model that is asked again, as if it were right four times in five: a short draft tells.
+_HOPED_FOR = np.concatenate(([0.0], np.cumsum(0.8 ** np.arange(1, 5))))
 _BY_MODEL, _LONGEST_KIND = 0, 5
 
 
@@ -162,10 +163,8 @@ class Drafting:
                 continue
             source, kinds = chances
             hoped = source is not None and draft.pause.over
-            gains = draft.acceptance.gains(kinds)
-            if hoped:
-                gains = np.concatenate(([0.0], np.cumsum(_HOPED_FOR ** np.arange(1, most + 1))))
-            seconds = verifying[: most + 1] + self.costs.proposing(source)[: most + 1]
+            gains = _HOPED_FOR[: most + 1] if hoped else draft.acceptance.gains(kinds)
+            seconds = (verifying + self.costs.proposing(source))[: len(gains)]
             candidates.append(_Candidate(row, draft, source, Bet(gains, seconds), hoped))
             if len(candidates) == _MOST_ROWS:
                 break
@@ -175,9 +174,10 @@ class Drafting:
         """Return lengths to try although they do not seem to pay, if that was long ago: what steps cost may change."""
         found = [0] * len(candidates)
         self._pause.waited += 1
-        likely = max(range(len(candidates)), key=lambda index: candidates[index].bet.gains[-1])
-        if self._pause.over and candidates[likely].bet.gains[-1] >= 1:
+        gains = [0.0 if candidate.hoped else float(candidate.bet.gains[-1]) for candidate in candidates]
+        if self._pause.over and max(gains) >= 1:
             self._pause.longer()
+            likely = gains.index(max(gains))
             found[likely] = len(candidates[likely].bet.gains) - 1
         return found
 

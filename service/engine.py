@@ -47,7 +47,7 @@ class EngineSettings:
 class Engine:
     """Runs requests on one model. Methods are for the event loop that called `start`; `load` and `work` for any thread.
 
-    failed: set once a step has raised; `failure` is then what it raised.
+    runner: of the model.    failed: set once a step has raised; `failure` is then what it raised.
     """
 
     def __init__(self, runner: Runner, settings: EngineSettings, clock: Callable[[], float] = time.monotonic) -> None:
