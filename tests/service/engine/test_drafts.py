@@ -1,6 +1,7 @@
 """Drafts change when tokens come, and nothing else: the same tokens, ends and scores as without, with real models."""
 
 import dataclasses
+import itertools
 import random
 from collections import Counter
 
@@ -210,6 +211,29 @@ def test_cancelled_samples_leave_nothing_behind(target, drafters):
         run.batch.cancel(Cancellation(stream))
         run.received.pop(stream)
     assert run.batch.idle
+
+
+def test_a_model_that_is_always_wrong_is_asked_ever_less(target, drafters, monkeypatch):
+    """By a clock that ticks when it is looked at: a step takes two ticks, however many tokens, and a proposal one."""
+    asked = []
+
+    def wrong(self, own, tokens, count, sampler, place):
+        asked.append(place[1])
+        return [9] * count
+
+    monkeypatch.setattr("service.draft_model.DraftModel.propose", wrong)
+    sampling = SamplingParameters(temperature=0, banned=(9,))
+    request = GenerationRequest("r", (1, 40), StopConditions(62), sampling=sampling, drafts=MODEL, logprobs=True)
+    run = Run(target, rows=1, clock=itertools.count().__next__)
+    run.batch.let_draft(drafters)
+    stream = run.submit(request)
+    ((tokens, _, _),) = run.drain(stream)[0]
+    assert len(tokens) == 62
+    assert stream.drafted(0)[1] == 0
+    gaps = np.diff(asked)
+    assert 2 <= (gaps < 16).sum() + 1 <= 4  # until it is known
+    assert (gaps[gaps >= 16] == [17, 33][: (gaps >= 16).sum()]).all()
+    assert (gaps >= 16).sum() >= 1
 
 
 def joint(runner, request):
