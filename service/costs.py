@@ -1,7 +1,8 @@
 """What steps cost, in seconds, as measured while they run. Knows nothing about rows or tokens.
 
 What was never measured is read off between neighbours that were, and at first taken as cheap: it is then tried, and
-measured.
+measured. Verifying is kept as a multiple of a decode step: whatever else the machine does slows both down alike, and
+what is seldom measured keeps up with what always is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NEWEST = 0.25
+_NO_TIME = 1e-9
 _LARGEST_JUMP = 2.0  # one step that was interrupted says little about the next
 
 Seconds = NDArray[np.float64]
@@ -21,8 +23,8 @@ class Curve:
     def __init__(self) -> None:
         self._known: dict[int, float] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._known)
+    def __len__(self) -> int:
+        return len(self._known)
 
     def note(self, size: int, seconds: float) -> None:
         """Note what one step of `size` took."""
@@ -44,16 +46,24 @@ class Costs:
         self._decoding, self._verifying = Curve(), Curve()
         self._proposing: dict[str, Curve] = {}
         self._decoding.note(0, 0.0)
+        self._verifying.note(1, 1.0)
+
+    @property
+    def known(self) -> bool:
+        """Whether a decode step has been measured: what all others are compared with."""
+        return len(self._decoding) > 1
+
+    @property
+    def _one(self) -> float:
+        return float(self._decoding.at(self._sizes[1:2])[0])
 
     def decoded(self, rows: int, seconds: float) -> None:
         """Note a step that gave `rows` rows a token each."""
         self._decoding.note(rows, seconds)
-        if rows == 1:
-            self._verifying.note(1, seconds)
 
     def verified(self, tokens: int, seconds: float) -> None:
         """Note a step that consumed `tokens` tokens of one row."""
-        self._verifying.note(tokens, seconds)
+        self._verifying.note(tokens, seconds / max(self._one, _NO_TIME))
 
     def proposed(self, source: str, tokens: int, seconds: float) -> None:
         """Note that `source` proposed `tokens` tokens."""
@@ -68,9 +78,7 @@ class Costs:
 
     def verifying(self) -> Seconds:
         """Return the seconds of steps that verify 0, 1, … tokens, the one behind the row's last token not counted."""
-        if not self._verifying:
-            return np.full(len(self._sizes) - 1, self._decoding.at(self._sizes[1:2])[0])
-        return self._verifying.at(self._sizes[1:])
+        return self._one * self._verifying.at(self._sizes[1:])
 
     def proposing(self, source: str | None) -> Seconds:
         """Return the seconds in which `source` proposes 0, 1, … tokens; None costs nothing."""

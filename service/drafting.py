@@ -144,7 +144,7 @@ class Drafting:
 
     def plan(self, slots: Slots) -> list[Proposal]:
         """Return what is to be verified next, for rows in ascending order; all other rows take the shared step."""
-        candidates = self._candidates(slots) if self._drafts else []
+        candidates = self._candidates(slots) if self._drafts and self.costs.known else []
         if not candidates:
             return []
         found = lengths([candidate.bet for candidate in candidates], self.costs.decoding(slots.used))

@@ -111,7 +111,9 @@ def test_a_slow_drafter_is_not_asked():
 
 def test_costs_are_read_off_between_what_was_measured():
     costs = Costs(17)
+    assert not costs.known
     costs.decoded(1, 0.020)
+    assert costs.known
     costs.decoded(9, 0.036)
     assert costs.decoding(9)[[0, 1, 5, 9]].tolist() == pytest.approx([0, 0.020, 0.028, 0.036])
     assert costs.verifying().tolist() == pytest.approx([0.020] * 17)  # never tried: taken as cheap
@@ -120,6 +122,15 @@ def test_costs_are_read_off_between_what_was_measured():
     costs.proposed("gru", 4, 0.004)
     assert costs.proposing("gru")[[0, 2, 4]].tolist() == pytest.approx([0, 0.002, 0.004])
     assert not costs.proposing(None).any()
+
+
+def test_verifying_keeps_up_with_decoding_when_the_machine_gets_busy():
+    costs = Costs(17)
+    costs.decoded(1, 0.020)
+    costs.verified(17, 0.040)
+    for _ in range(40):
+        costs.decoded(1, 0.060)
+    assert costs.verifying()[[0, 16]].tolist() == pytest.approx([0.060, 0.120], rel=0.01)
 
 
 def test_costs_follow_the_last_steps_and_forgive_one_slow_one():

@@ -13,6 +13,8 @@ from service.wire.progress import Progress
 from tests.service.wire.asking import ask, finishes, stop, text_of, tokens_of
 from tests.service.wire.running import Running, serve
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 GREEDY = pb.SamplingParameters(temperature=0)
 LOOKUP = pb.DraftOptions(prompt_lookup=True)
 LOOP = "the fox and the fox and the fox and"

@@ -4,6 +4,8 @@ import asyncio
 import re
 import sys
 
+import pytest
+
 from service.client import Client
 from tests.service.wire.running import ENVIRONMENT, PATIENCE, ROOT, Running
 
@@ -33,6 +35,7 @@ async def test_it_streams_the_text_and_tells_what_it_took(running: Running):
     assert re.fullmatch(stats, errors)
 
 
+@pytest.mark.usefixtures("eager")
 async def test_it_tells_what_became_of_drafts(running: Running):
     prompt, flags = "the fox and the fox and the fox and", ["--temperature", "0", "--address", running.address]
     _, plain, _ = await run("transformer-lm", prompt, *flags)
