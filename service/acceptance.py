@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 _FORGOTTEN = 0.1
 # What was seen elsewhere counts as so many tokens of the sample's own.
 _WEIGHT = 2.0
-_AT_FIRST = 0.6
+_AT_FIRST = 0.4
 
 
 @dataclass(slots=True)

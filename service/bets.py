@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _ROUNDS = 3
+# What drafts have to gain before they are made: of many estimates the best is too good on average.
+_MARGIN = 1.05
 _NO_TIME = 1e-9
 
 
@@ -39,7 +41,7 @@ def lengths(bets: Sequence[Bet], decoding: Floats) -> list[int]:
     itself makes, which a few rounds find (Dinkelbach 1967).
     """
     rows = len(decoding) - 1
-    rate, chosen = rows / max(decoding[rows], _NO_TIME), [0] * len(bets)
+    rate, chosen = _MARGIN * rows / max(decoding[rows], _NO_TIME), [0] * len(bets)
     for _ in range(_ROUNDS):
         worth = [1 + bet.gains - rate * bet.seconds for bet in bets]
         best = [1 + int(values[1:].argmax()) for values in worth]
