@@ -43,7 +43,7 @@ class Batch:
         stops = IdTable(rows)
         sampler = Sampler(rows, manifest.vocabulary_size, manifest.top_k, stops)
         self._slots = Slots(self._rows, sampler, stops)
-        self._scheduler = Scheduler(manifest.calls.chunk, chunk_tokens)
+        self._scheduler = Scheduler(manifest.calls, chunk_tokens)
         self._decoding = Decoding(runner, self._rows, sampler, self._slots, clock)
         self._prefilling: tuple[Sequence, ...] = ()  # those whose prompts are consumed just now or in part
         self.prompt_tokens = 0

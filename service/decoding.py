@@ -17,6 +17,7 @@ Knows nothing about prompts, or who proposes what.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class Decoding:
     def run(self, delivery: Delivery) -> Ids:
         """Draw for every running row. Returns those whose samples end, ascending."""
         used = self._slots.used
-        proposals = self.drafting.plan(self._slots)
+        proposals = [self._fitting(proposal) for proposal in self.drafting.plan(self._slots)]
         ended = [self._decode(first, end, delivery) for first, end in _between(proposals, used)]
         ended += [self._verify(proposal, delivery) for proposal in proposals]
         return ended[0] if len(ended) == 1 else np.sort(np.concatenate(ended))
@@ -71,6 +72,11 @@ class Decoding:
             for outlet, token in zip(outlets, drawn, strict=True):
                 self.drafting.append(outlet, token)
         return first + np.flatnonzero(slots.append(first, tokens, self._clock()))
+
+    def _fitting(self, proposal: Proposal) -> Proposal:
+        """Return a proposal whose verification is as wide as a call may be."""
+        fits = self._runner.manifest.calls.allow(len(proposal.tokens) + 1)
+        return proposal if fits else replace(proposal, tokens=proposal.tokens[:-1])
 
     def _decode(self, first: int, end: int, delivery: Delivery) -> Ids:
         began = self._clock()

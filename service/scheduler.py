@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
 
+from bundle.manifest import Calls
 from service.sequence import Sequence
 from service.stream import Outlet, Stream
 
@@ -35,12 +35,12 @@ class Scheduler:
     departed, departed_tokens: how many requests have left the queue, one way or another, and their prompts' tokens.
     """
 
-    def __init__(self, chunk: Literal["batch", "single"], chunk_tokens: int) -> None:
-        """`chunk`: whether a piece behind a past shares its step with other prompts (see `Calls` of the manifest)."""
+    def __init__(self, calls: Calls, chunk_tokens: int) -> None:
+        """`calls`: whether a piece behind a past shares its step with other prompts, and how wide pieces may be."""
         # A chunk of one token is never cut, because it would be computed as a decode step and differ in the last bit.
         # That needs three tokens: of a remainder of four, two and two.
         assert chunk_tokens >= 3, "chunks of less than three tokens cannot all be longer than one"
-        self._chunk = chunk
+        self._calls = calls
         self._chunk_tokens = chunk_tokens
         self._waiting: deque[Sequence] = deque()
         self._earliest = inf
@@ -77,7 +77,7 @@ class Scheduler:
         free -= self.reserved
         if self.prefilling is not None:
             pieces.append(self._piece(self.prefilling))
-        if not pieces or (pieces[0].completes and self._chunk == "batch"):
+        if not pieces or (pieces[0].completes and self._calls.chunk == "batch"):
             while self._waiting and len(self._waiting[0].live) <= free:
                 piece = self._piece(self._waiting[0])
                 if pieces and not self._fits([*pieces, piece]):
@@ -124,8 +124,9 @@ class Scheduler:
 
     def _piece(self, sequence: Sequence) -> Piece:
         remaining = len(sequence.request.prompt) - sequence.consumed
-        length = min(remaining, self._chunk_tokens)
-        return Piece(sequence, sequence.consumed, length - (remaining - length == 1))
+        lengths = range(min(remaining, self._chunk_tokens), 0, -1)
+        length = next(length for length in lengths if remaining - length != 1 and self._calls.allow(length))
+        return Piece(sequence, sequence.consumed, length)
 
     def _fits(self, pieces: list[Piece]) -> bool:
         grid = len(pieces) * max(piece.length for piece in pieces)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bundle.manifest import Calls
 from service.inbox import Inbox
 from service.request import GenerationRequest, StopConditions
 from service.scheduler import Scheduler
@@ -50,9 +51,22 @@ def check_step(pieces, chunk):
     assert chunk == "batch" or not behind or len(pieces) == 1
 
 
+@given(st.integers(1, 200), st.integers(3, 200), st.sampled_from([8, 16, 64]))
+def test_no_piece_is_one_more_than_a_multiple_of_the_block(length, chunk_tokens, block):
+    calls = Calls(chunk="single", block=block)
+    scheduler = Scheduler(calls, chunk_tokens)
+    one = sequence(length)
+    scheduler.add(one)
+    widths = []
+    while not scheduler.idle:
+        (piece,) = planned(scheduler, 8)
+        widths.append(piece.length)
+    assert sum(widths) == length and all(map(calls.allow, widths)) and 1 not in widths[1:]
+
+
 @given(st.lists(REQUEST, max_size=20), st.sampled_from(["batch", "single"]), st.integers(4, 8), st.randoms())
 def test_prompts_are_consumed_in_order_within_the_budget(requests, chunk, rows, random):
-    scheduler = Scheduler(chunk, CHUNK)
+    scheduler = Scheduler(Calls(chunk=chunk), CHUNK)
     waiting = [sequence(*request) for request in requests]
     arrivals, running, order, finished = iter(waiting), 0, [], []
     left = list(waiting)
@@ -79,14 +93,14 @@ def test_prompts_are_consumed_in_order_within_the_budget(requests, chunk, rows, 
     [(1, [1]), (16, [16]), (17, [15, 2]), (18, [16, 2]), (32, [16, 16]), (33, [16, 15, 2]), (34, [16, 16, 2])],
 )
 def test_no_chunk_behind_a_past_is_a_single_token(length, expected):
-    scheduler = Scheduler("single", CHUNK)
+    scheduler = Scheduler(Calls(chunk="single"), CHUNK)
     scheduler.add(sequence(length))
     assert [planned(scheduler, 1)[0].length for _ in expected] == expected
     assert scheduler.idle
 
 
 def test_waiting_short_prompts_share_a_step():
-    scheduler = Scheduler("single", CHUNK)
+    scheduler = Scheduler(Calls(chunk="single"), CHUNK)
     for length in (4, 2, 3, 4, 1):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [4, 2, 3, 4]
@@ -95,7 +109,7 @@ def test_waiting_short_prompts_share_a_step():
 
 @pytest.mark.parametrize(("chunk", "expected"), [("batch", [4, 3]), ("single", [4])])
 def test_the_rest_of_a_long_prompt_shares_its_step_where_the_graph_allows_it(chunk, expected):
-    scheduler = Scheduler(chunk, CHUNK)
+    scheduler = Scheduler(Calls(chunk=chunk), CHUNK)
     for length in (20, 3):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [16]
@@ -103,7 +117,7 @@ def test_the_rest_of_a_long_prompt_shares_its_step_where_the_graph_allows_it(chu
 
 
 def test_a_request_waits_until_there_are_rows_for_all_its_samples_and_nobody_passes():
-    scheduler = Scheduler("batch", CHUNK)
+    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
     scheduler.add(sequence(samples=3))
     scheduler.add(sequence())
     assert planned(scheduler, 2) == []
@@ -112,7 +126,7 @@ def test_a_request_waits_until_there_are_rows_for_all_its_samples_and_nobody_pas
 
 
 def test_rows_are_kept_for_the_samples_of_a_long_prompt():
-    scheduler = Scheduler("batch", CHUNK)
+    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
     scheduler.add(sequence(20, samples=3))
     scheduler.add(sequence(1))
     assert len(planned(scheduler, 3)) == 1
@@ -121,7 +135,7 @@ def test_rows_are_kept_for_the_samples_of_a_long_prompt():
 
 
 def test_deadlines_end_what_waits_and_what_is_prefilled():
-    scheduler = Scheduler("batch", CHUNK)
+    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
     long, soon, late = sequence(40, deadline=2.0), sequence(deadline=1.0), sequence()
     for one in (long, soon, late):
         scheduler.add(one)
@@ -134,7 +148,7 @@ def test_deadlines_end_what_waits_and_what_is_prefilled():
 
 
 def test_withdrawn_samples_and_requests_are_forgotten():
-    scheduler = Scheduler("batch", CHUNK)
+    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
     first, second = sequence(samples=2), sequence(samples=2)
     for one in (first, second):
         scheduler.add(one)
