@@ -29,6 +29,7 @@ class StateSpec(Strict):
     written once by the start graph and only read afterwards.
     axis: for `cache` the axis of `shape` (batch not counted) along which tokens are appended; for `static` the axis
     along which the source lies, if any; `shape[axis]` is the capacity.
+    counter: a `recurrent` number that grows by the tokens consumed and by nothing else.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -36,6 +37,7 @@ class StateSpec(Strict):
     dtype: StateDtype
     shape: tuple[Annotated[int, Field(ge=1)], ...]
     axis: int | None = None
+    counter: bool = False
 
     @model_validator(mode="after")
     def _axis_is_declared(self) -> StateSpec:
@@ -43,6 +45,8 @@ class StateSpec(Strict):
             raise ValueError(f"state {self.name!r}: a cache needs the axis along which it grows")
         if self.axis is not None and not 0 <= self.axis < len(self.shape):
             raise ValueError(f"state {self.name!r}: axis {self.axis} is outside of shape {self.shape}")
+        if self.counter and (self.kind, self.dtype, self.shape) != ("recurrent", "int64", ()):
+            raise ValueError(f"state {self.name!r}: a counter is one recurrent int64 for each row")
         return self
 
 
@@ -153,6 +157,11 @@ class Manifest(Strict):
     @property
     def has_start(self) -> bool:
         return self.source_limit is not None
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether a row can forget its last tokens: what caches hold behind its counters is never read."""
+        return all(spec.kind != "recurrent" or spec.counter for spec in self.states)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Manifest:

@@ -57,7 +57,7 @@ class _Call:
 
 
 class Runner:
-    """A bundle opened for running on one device. Not safe for concurrent use."""
+    """A bundle opened for running on one device. Threads may use it at the same time, each with rows of its own."""
 
     def __init__(self, bundle: Bundle, device: Device = "cpu", threads: int = 0, spin: bool = True) -> None:
         """Open the graphs of `bundle`.

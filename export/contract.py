@@ -22,7 +22,7 @@ from export.checks import (
 )
 from export.greedy import same_greedy_tokens
 from export.sequences import Maker
-from export.state_checks import ROWS, copies_are_equal, only_own_state
+from export.state_checks import ROWS, copies_are_equal, only_own_state, rewound_rows_are_equal
 
 # Rows of the largest crowd: one more than the server's default, so that every smaller number of rows is met as well.
 CROWD = 33
@@ -37,6 +37,7 @@ _ROUNDING = 1e-4
 
 _PIECES = ((16,), (2, 3), (1, 7, 32, 16, 40), (1,))
 _PADDING = (1, 6, 2)
+_REWINDS = ((1, 0, 1), (5, 2, 3), (9, 3, 12))  # tokens before, kept and forgotten
 # Small pieces, and decode steps, of one row of a large model: what is before them goes in one piece.
 _LARGE_PIECES, _LARGE_STEPS = 8, 32
 
@@ -53,6 +54,7 @@ def contract() -> tuple[Check, ...]:
         Check("logits where asked", 0.0, _long, same_where_asked),
         Check("own state only", 0.0, _steps, only_own_state),
         Check("copied rows", 0.0, _copies, copies_are_equal),
+        Check("rewound rows", 0.0, _rewound, rewound_rows_are_equal),
         Check("greedy", 1e-5, greedy_cases, same_greedy_tokens),
     )
 
@@ -142,3 +144,17 @@ def _steps(maker: Maker) -> list[Case]:
 def _copies(maker: Maker) -> list[Case]:
     prompt, steps = min(5, maker.limit // 2), min(4, maker.limit // 2)
     return [Case(maker.of_lengths([prompt + steps, prompt]), (prompt,), f"+ {steps} after the copy")]
+
+
+def _rewound(maker: Maker) -> list[Case]:
+    if not maker.rewinds:
+        return []
+    return [
+        Case(
+            maker.of_lengths([prompt + kept + max(3, forgotten)] * 2),
+            (prompt, kept, forgotten),
+            f"{kept} kept, {forgotten} forgotten",
+        )
+        for prompt, kept, forgotten in _REWINDS
+        if prompt + kept + max(3, forgotten) <= maker.limit
+    ]

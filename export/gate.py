@@ -58,7 +58,9 @@ def _run_all(checks: Sequence[Check], trial: Trial, maker: Maker) -> tuple[Parit
             )
         found[index].append((f"{case} {measured.note}".rstrip(), measured.error))
     precision = trial.player.manifest.precision
-    return tuple(_summary(check, precision, of_check) for check, of_check in zip(checks, found, strict=True))
+    # A check that has no case says nothing of this bundle.
+    each = ((check, of_check) for check, of_check in zip(checks, found, strict=True) if of_check)
+    return tuple(_summary(check, precision, of_check) for check, of_check in each)
 
 
 def _summary(check: Check, precision: PrecisionName, found: Sequence[tuple[str, float]]) -> ParityCheck:

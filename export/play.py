@@ -75,6 +75,11 @@ class Player:
         self.rows.copy(source, target, int(self.used[source]))
         self.used[target], self._sources[target] = self.used[source], self._sources[source]
 
+    def rewind(self, row: int, count: int) -> None:
+        """Let `row` forget its last `count` tokens."""
+        self.rows.rewind(row, count)
+        self.used[row] -= count
+
     def last(self, tokens: Sequence[Ids]) -> StepOutput:
         """Feed rows from 0 on in one call, asking for the last position of each, as a server does."""
         grid, lengths = self._grid(tokens, 0)

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     queue_limit: int = Field(256, ge=1, le=100_000, description="requests to one model that may wait")
     chunk_tokens: int = Field(256, ge=3, le=65536, description="most prompt tokens consumed between two decode steps")
     max_new_tokens_limit: int = Field(4096, ge=1, le=1_000_000, description="most new tokens a request may ask for")
+    drafts: str = Field(
+        "off", min_length=1, description="what proposes tokens where requests do not say: off, prompt, or a model"
+    )
     lame_duck_seconds: float = Field(
         0.0,
         ge=0,

@@ -16,6 +16,7 @@ import grpc
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
+from service.drafters import with_drafts
 from service.engine import EngineSettings
 from service.models import Models, load_models
 from service.wire.server import Server
@@ -62,10 +63,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serve(
-    folder: Path, rows: int = 4, queue_limit: int = 4, most: int = MOST_NEW_TOKENS
+    folder: Path, rows: int = 4, queue_limit: int = 4, most: int = MOST_NEW_TOKENS, drafts: str = "off"
 ) -> AsyncIterator[Running]:
     """Serve a folder on a free port."""
-    models = load_models(folder, "cpu", 1, EngineSettings(rows, queue_limit, chunk_tokens=16))
+    models = with_drafts(load_models(folder, "cpu", 1, EngineSettings(rows, queue_limit, chunk_tokens=16)), drafts)
     server = Server(models, most)
     address = await server.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(address) as channel:
