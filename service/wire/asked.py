@@ -36,8 +36,8 @@ class Asked:
         most, limit = self.generation.stop.max_new_tokens, self.model.manifest.context_limit
         return most if limit is None else min(most, limit - len(self.generation.prompt))
 
-    def started(self) -> pb.GenerateResponse:
-        """Return the first message of the stream."""
+    def started(self) -> bytes:
+        """Return the first message of the stream, serialised."""
         started = pb.Started(
             request_id=self.generation.request_id,
             model=self.model.reference,
@@ -47,7 +47,7 @@ class Asked:
             prompt_tokens=self.prompt_tokens,
         )
         started.stop.max_new_tokens = self.room
-        return pb.GenerateResponse(started=started)
+        return pb.GenerateResponse(started=started).SerializeToString()
 
     def ended(self) -> Ending | None:
         """Return why the sample that is resumed had already ended in tokens, or None if it goes on."""

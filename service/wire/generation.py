@@ -7,7 +7,6 @@ it waits, and is never swallowed.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from math import fsum
 
 from protos.seqstream.v1 import generation_pb2 as pb
@@ -113,24 +112,28 @@ async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, cal
         await context.write(asked.started())
         while not stream.done:
             for chunk in await stream.receive():
-                for message in _messages(asked, replies[chunk.sample], stream, chunk):
-                    call.tokens += len(message.delta.token_ids)
+                reply = replies[chunk.sample]
+                before = reply.position
+                messages = _messages(asked, reply, stream, chunk)
+                call.tokens += reply.position - before
+                for message in messages:
                     await context.write(message)
     finally:
         stream.cancel()
 
 
-def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Iterator[pb.GenerateResponse]:
-    """Yield what `chunk` brings; a stop string in it ends the sample, here and in the engine."""
+def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> list[bytes]:
+    """Return what `chunk` brings; a stop string in it ends the sample, here and in the engine."""
+    messages = reply.deltas(chunk)
     if chunk.prompt_scores is not None:
-        yield from prompt_scores(chunk.prompt_scores, asked.model.tokenizer)
-    yield from reply.deltas(chunk)
+        messages = [*prompt_scores(chunk.prompt_scores, asked.model.tokenizer), *messages]
     if reply.matched is not None:
         stream.cancel_sample(chunk.sample)
-        yield from reply.end({}, stream.timings(), asked.prompt_tokens)
+        messages += reply.end({}, stream.timings(), asked.prompt_tokens)
     elif (finish := chunk.finish) is not None:
         spent = Timings(finish.queue_seconds, finish.prefill_seconds, finish.decode_seconds)
-        yield from reply.end(convert.ending(finish.reason, finish.match), spent, asked.prompt_tokens)
+        messages += reply.end(convert.ending(finish.reason, finish.match), spent, asked.prompt_tokens)
+    return messages
 
 
 async def _scoring(request: pb.ScoreRequest, model: ServedModel, request_id: str) -> GenerationRequest:

@@ -1,0 +1,48 @@
+"""The message of every token, as bytes made by hand: several times faster than through an object of protobuf's.
+
+What it makes is what protobuf makes of the same fields (docs: "Encoding" of Protocol Buffers; a test compares). All other
+messages are made by protobuf. Knows nothing about calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protos.seqstream.v1 import generation_pb2 as pb
+
+
+def delta(sample: int, position: int, token_ids: Sequence[int], text: str) -> bytes:
+    """Return the GenerateResponse that holds a TokenDelta of these fields, serialised."""
+    ids = _varint(token_ids[0]) if len(token_ids) == 1 else b"".join(map(_varint, token_ids))
+    shown = text.encode()
+    fields = b"%b%b%b%b" % (
+        _SAMPLE + _varint(sample) if sample else b"",
+        _POSITION + _varint(position) if position else b"",
+        b"%b%b%b" % (_TOKEN_IDS, _varint(len(ids)), ids) if ids else b"",
+        b"%b%b%b" % (_TEXT, _varint(len(shown)), shown) if shown else b"",
+    )
+    return b"%b%b%b" % (_DELTA, _varint(len(fields)), fields)
+
+
+def _varint(number: int) -> bytes:
+    return _SHORT[number] if number < len(_SHORT) else _encode(number)
+
+
+def _encode(number: int) -> bytes:
+    """Return a base-128 varint: seven bits a byte, the lowest first, the top bit set in all bytes but the last."""
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*groups, number))
+
+
+def _tag(message: type[pb.TokenDelta | pb.GenerateResponse], field: str, wire_type: int) -> bytes:
+    return _encode(message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
+
+
+_SHORT = tuple(map(_encode, range(1 << 14)))
+_NUMBER, _BYTES = 0, 2  # wire types
+_SAMPLE, _POSITION = (_tag(pb.TokenDelta, field, _NUMBER) for field in ("sample", "position"))
+_TOKEN_IDS, _TEXT = (_tag(pb.TokenDelta, field, _BYTES) for field in ("token_ids", "text"))
+_DELTA = _tag(pb.GenerateResponse, "delta", _BYTES)
