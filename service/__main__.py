@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
             stream=sys.stderr,
         )
-        engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens)
+        itl = settings.max_itl_ms / 1e3
+        engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl)
         models = load_models(settings.models, settings.device, settings.threads, engine)
         return _run(models, settings)
     except (SettingsError, BundleError, DeviceError, PortError, MetricsPortError) as error:

@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     rows: int = Field(32, ge=1, le=4096, description="sequences of one model that run at once")
     queue_limit: int = Field(256, ge=1, le=100_000, description="requests to one model that may wait")
     chunk_tokens: int = Field(256, ge=3, le=65536, description="most prompt tokens consumed between two decode steps")
+    max_itl_ms: float = Field(
+        0.0,
+        ge=0,
+        le=60_000,
+        description="longest wait between two tokens of a stream that prompts of others should cause; 0: any",
+    )
     max_new_tokens_limit: int = Field(4096, ge=1, le=1_000_000, description="most new tokens a request may ask for")
     lame_duck_seconds: float = Field(
         0.0,
