@@ -39,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
         itl = settings.max_itl_ms / 1e3
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl)
-        models = load_models(settings.models, settings.device, settings.threads, engine)
+        spin = {"on": True, "off": False, "auto": None}[settings.spin]
+        models = load_models(settings.models, settings.device, settings.threads, engine, spin=spin)
         return _run(models, settings)
     except (SettingsError, BundleError, DeviceError, PortError, MetricsPortError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """The message of every token, as bytes made by hand: several times faster than through an object of protobuf's.
 
-What it makes is what protobuf makes of the same fields (docs: "Encoding" of Protocol Buffers; a test compares). All other
-messages are made by protobuf. Knows nothing about calls.
+What it makes is what protobuf makes of the same fields (its encoding is part of its specification; a test compares).
+All other messages are made by protobuf. Knows nothing about calls.
 """
 
 from __future__ import annotations

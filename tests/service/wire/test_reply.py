@@ -38,12 +38,13 @@ def deltas(reply: Reply, token_ids: list[int], cut: int) -> list[pb.TokenDelta]:
     for start in range(0, len(token_ids), cut):
         if reply.matched is None:
             chunk = Chunk(0, start, token_ids[start : start + cut])
-            sent += [message.delta for message in reply.deltas(chunk)]
+            sent += [pb.GenerateResponse.FromString(message).delta for message in reply.deltas(chunk)]
     return sent
 
 
 def end(reply: Reply) -> list[pb.GenerateResponse]:
-    return list(reply.end({"reason": "FINISH_REASON_MAX_TOKENS"}, Timings(0, 0, 0), 1))
+    messages = reply.end({"reason": "FINISH_REASON_MAX_TOKENS"}, Timings(0, 0, 0), 1)
+    return [pb.GenerateResponse.FromString(message) for message in messages]
 
 
 def test_a_long_chunk_is_cut_into_messages():
