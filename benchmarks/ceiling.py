@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,25 +29,26 @@ from benchmarks.load import request
 from benchmarks.models import prepare
 from benchmarks.server import ServerProcess, serving
 
-MODEL, TOKENS = "markov", 384
+MODEL = "markov"
 METHOD = f"/{ready.SERVICE}/{ready.METHOD}"
-_LEAST_CALLS = 64  # in one run, so that it lasts a second
+_LEAST_CALLS, _LONG = 64, 200  # calls in one run, so that it lasts a second; but one each where calls are short
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """messages: a second.    cpu: of the server, microseconds a message."""
+    """messages: a second.    cpu, client_cpu: of server and client, microseconds a message."""
 
     messages: float
     cpu: float
+    client_cpu: float
 
 
-def compare(models: Path, streams: int, rounds: int) -> dict[str, float]:
-    """Return the figures of served and bare messages over `streams` streams at a time."""
-    wanted = request(MODEL, "", TOKENS)
+def measure(models: Path, name: str, streams: int, rounds: int, tokens: int = 384) -> list[tuple[Sent, Sent]]:
+    """Return what our server and the bare one sent, in turn, over `streams` streams of `tokens` tokens at a time."""
+    wanted = request(name, "", tokens)
     wanted.output.max_tokens_per_message = 1
     body = wanted.SerializeToString()
-    served, bare = [], []
+    found = []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "call").write_bytes(b"\0" + len(body).to_bytes(4, "big") + body)
@@ -56,9 +58,14 @@ def compare(models: Path, streams: int, rounds: int) -> dict[str, float]:
         ready.save(messages, folder / "messages")
         other = stack.enter_context(_bare(folder / "messages"))
         for _ in range(1 + rounds):
-            served.append(_load(server, folder / "call", streams, len(messages)))
-            bare.append(_load(other, folder / "call", streams, len(messages)))
-    pairs = list(zip(served[1:], bare[1:], strict=True))  # the first round warms both up
+            both = (_load(one, folder / "call", streams, len(messages)) for one in (server, other))
+            found.append((next(both), next(both)))
+    return found[1:]  # the first round warms both up
+
+
+def compare(models: Path, streams: int, rounds: int) -> dict[str, float]:
+    """Return the figures of served and bare messages over `streams` streams at a time."""
+    pairs = measure(models, MODEL, streams, rounds)
     return {
         "streams": streams,
         "served_messages_per_second": median(ours.messages for ours, _ in pairs),
@@ -71,7 +78,8 @@ def compare(models: Path, streams: int, rounds: int) -> dict[str, float]:
 
 async def _record(address: str, body: bytes) -> list[bytes]:
     async with grpc.aio.insecure_channel(address) as channel:
-        return [message async for message in channel.unary_stream(METHOD)(body)]
+        call = channel.unary_stream(METHOD, request_serializer=None, response_deserializer=None)
+        return [message async for message in call(body)]
 
 
 @contextlib.contextmanager
@@ -85,8 +93,8 @@ def _bare(messages: Path) -> Iterator[ServerProcess]:
 
 
 def _load(server: ServerProcess, call: Path, streams: int, messages: int) -> Sent:
-    calls = max(_LEAST_CALLS, streams)
-    before = server.cpu_seconds
+    calls = max(_LEAST_CALLS, streams) if messages > _LONG else streams
+    before, clients = server.cpu_seconds, _children()
     headers = ("-H", "content-type: application/grpc", "-H", "te: trailers", "-H", ":method: POST")
     command = ["h2load", "-n", str(calls), "-c1", "-t1", "-m", str(streams), "-d", str(call), *headers]
     said = subprocess.run([*command, f"http://{server.address}{METHOD}"], capture_output=True, text=True, check=True)
@@ -95,7 +103,14 @@ def _load(server: ServerProcess, call: Path, streams: int, messages: int) -> Sen
         raise RuntimeError(f"h2load: not every call was answered: {said.stdout}")
     seconds = float(found[1]) * (1e-3 if found[2] == "ms" else 1)
     total = calls * messages
-    return Sent(total / seconds, 1e6 * (server.cpu_seconds - before) / total)
+    costs = (server.cpu_seconds - before, _children() - clients)
+    return Sent(total / seconds, *(1e6 * cost / total for cost in costs))
+
+
+def _children() -> float:
+    """Return the CPU seconds of processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:

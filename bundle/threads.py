@@ -1,7 +1,7 @@
-"""How many threads compute inside a step of a bundle, and whether they spin: measured on this machine when it is opened.
+"""How many threads compute inside a step of a bundle, and whether they spin: measured when the bundle is opened.
 
-A small model is opened in every way that comes into question and stepped for a moment. A large one takes too long to
-open more than once, and its products are wide enough for every core. Knows nothing about requests.
+A small model is opened in every way that comes into question and stepped for a moment. A large one takes too long
+to open more than once, and its products are wide enough for every core. Knows nothing about requests.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ _KEPT = 0.9  # how much of its weight a measurement keeps with every further one
 class Budget:
     """The budget of prompt tokens beside running samples.
 
-    A step over prompts is taken to last `fixed + tokens * each`, fitted by least squares in which older steps weigh less.
+    A step over prompts is taken to last `fixed + tokens * each`: least squares, in which older steps weigh less.
     """
 
     def __init__(self, most: int, seconds: float = 0.0) -> None:

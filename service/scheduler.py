@@ -1,7 +1,7 @@
 """Which prompts are consumed next, and how much of each: the oldest, and with it those of about its length.
 
-A step holds at most `chunk_tokens` prompt tokens, padding and sources counted, or fewer where the caller says so, so that
-running samples never wait longer than one chunk; a longer prompt goes in pieces, one a step.
+A step holds at most `chunk_tokens` prompt tokens, padding and sources counted, or fewer where the caller says so: so
+long running samples wait, and no longer. A longer prompt goes in pieces, one a step.
 
 Overtaking is bounded. Every step that starts anything starts the oldest request, so nobody waits for more such steps
 than there were requests before it. And only requests that all have their rows together are chosen from: whoever is
@@ -18,7 +18,6 @@ from typing import Literal
 
 from service.sequence import Sequence
 from service.stream import Outlet, Stream
-
 
 _MOST_PADDING = 0.25  # of the tokens of a step
 _SMALL = 32  # tokens: a step of fewer takes so long as it takes, whatever they are
@@ -146,14 +145,15 @@ def _piece(sequence: Sequence, budget: int) -> Piece:
 
 
 def _choose(begun: list[Piece], ready: list[Piece], budget: int) -> list[Piece]:
-    """Return what shares a step, in the order of arrival: what is begun, the oldest, and what is of about its length."""
+    """Return what shares a step, by age: what is begun, the oldest, and what is of about its length."""
     if not ready or (begun and not _fit([*begun, ready[0]], budget)):
         return begun
     chosen = [*begun, ready[0]]
     if not ready[0].completes:
         return chosen
     others = [piece for piece in ready[1:] if piece.completes]
-    for piece in sorted(others, key=lambda piece: abs(piece.length - ready[0].length)):  # stable: the older one first
+    # The sort is stable: of two that are as near, the older one.
+    for piece in sorted(others, key=lambda piece: abs(piece.length - ready[0].length)):
         if _fit([*chosen, piece], budget):
             chosen.append(piece)
     among = set(map(id, chosen))

@@ -50,7 +50,7 @@ class Call:
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
     async def write(self, message: bytes) -> None:
-        """Let `stream` yield a message (given serialised), once it has yielded the one before and the replica may send another."""
+        """Let `stream` yield a message, once it has yielded the one before and the replica may send another."""
         await self._pace.turn()
         await self._room.put(message)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NoReturn, Protocol
 
 import grpc
+
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 

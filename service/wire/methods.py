@@ -5,13 +5,15 @@ Knows nothing about what a call does.
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 
 from protos.seqstream.v1 import generation_pb2 as pb
 from service.wire.generation import GenerationServicer
 
 
-def generation_methods(servicer: GenerationServicer) -> grpc.GenericRpcHandler:
+def generation_methods(servicer: GenerationServicer) -> grpc.GenericRpcHandler[Any, Any]:
     """Return the handler of every method of the service."""
     unary = grpc.unary_unary_rpc_method_handler
     methods = {

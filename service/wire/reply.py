@@ -53,8 +53,10 @@ class Reply:
                 messages.append(delta(self._sample, position, token_ids, text))
             else:
                 scores = convert.token_logprobs(chunk.logprobs[start : start + len(token_ids)], self._tokenizer)
-                fields = {"position": position, "token_ids": token_ids, "text": text, "logprobs": scores}
-                messages.append(_serialised(delta=pb.TokenDelta(sample=self._sample, **fields)))
+                message = pb.TokenDelta(
+                    sample=self._sample, position=position, token_ids=token_ids, text=text, logprobs=scores
+                )
+                messages.append(pb.GenerateResponse(delta=message).SerializeToString())
             if self.matched is not None:
                 break
         return messages
@@ -67,7 +69,7 @@ class Reply:
             ending = {"reason": "FINISH_REASON_STOP_STRING", "stop_string": self.matched}
         usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=self.position, resumed_tokens=self._resumed)
         finished = pb.Finished(sample=self._sample, usage=usage, timings=convert.timings(spent), **ending)
-        yield _serialised(finished=finished)
+        yield pb.GenerateResponse(finished=finished).SerializeToString()
 
     def _advance(self, token_ids: Sequence[int]) -> tuple[Sequence[int], str]:
         """Append tokens, up to the one that completes a stop string. Returns those, and the text certain by them."""
@@ -92,8 +94,4 @@ def prompt_scores(scores: Iterable[ScoredToken], tokenizer: Tokenizer) -> Iterat
     messages = convert.token_logprobs(scores, tokenizer)
     for start in range(0, len(messages), MOST_SCORES_PER_MESSAGE):
         part = messages[start : start + MOST_SCORES_PER_MESSAGE]
-        yield _serialised(prompt_scores=pb.PromptScores(logprobs=part))
-
-
-def _serialised(**event: pb.TokenDelta | pb.Finished | pb.PromptScores) -> bytes:
-    return pb.GenerateResponse(**event).SerializeToString()
+        yield pb.GenerateResponse(prompt_scores=pb.PromptScores(logprobs=part)).SerializeToString()
