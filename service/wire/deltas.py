@@ -25,23 +25,18 @@ def delta(sample: int, position: int, token_ids: Sequence[int], text: str) -> by
 
 
 def _varint(number: int) -> bytes:
-    return _SHORT[number] if number < len(_SHORT) else _encode(number)
-
-
-def _encode(number: int) -> bytes:
-    """Return a base-128 varint: seven bits a byte, the lowest first, the top bit set in all bytes but the last."""
-    groups = []
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes((*groups, number))
+    """Return `number` with seven bits a byte, the lowest first, the top bit set in all bytes but the last."""
+    return _LAST[number] if number < _TWO_BYTES else _CONTINUED[number & _TWO_BYTES - 1] + _varint(number >> 14)
 
 
 def _tag(message: type[pb.TokenDelta | pb.GenerateResponse], field: str, wire_type: int) -> bytes:
-    return _encode(message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
+    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | wire_type)
 
 
-_SHORT = tuple(map(_encode, range(1 << 14)))
+# Numbers of up to two bytes, which are most, and two bytes of longer ones.
+_TWO_BYTES = 1 << 14
+_LAST = tuple(bytes((n & 0x7F | 0x80, n >> 7) if n > 0x7F else (n,)) for n in range(_TWO_BYTES))
+_CONTINUED = tuple(bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(_TWO_BYTES))
 _NUMBER, _BYTES = 0, 2  # wire types
 _SAMPLE, _POSITION = (_tag(pb.TokenDelta, field, _NUMBER) for field in ("sample", "position"))
 _TOKEN_IDS, _TEXT = (_tag(pb.TokenDelta, field, _BYTES) for field in ("token_ids", "text"))

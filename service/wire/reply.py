@@ -45,18 +45,15 @@ class Reply:
 
     def deltas(self, chunk: Chunk) -> list[bytes]:
         """Return the new tokens and their text, up to the token that completes a stop string."""
-        messages = []
+        messages: list[bytes] = []
         for start in range(0, len(chunk.token_ids), self._most):
             position = self.position
             token_ids, text = self._advance(chunk.token_ids[start : start + self._most])
             if chunk.logprobs is None:
                 messages.append(delta(self._sample, position, token_ids, text))
             else:
-                scores = convert.token_logprobs(chunk.logprobs[start : start + len(token_ids)], self._tokenizer)
-                message = pb.TokenDelta(
-                    sample=self._sample, position=position, token_ids=token_ids, text=text, logprobs=scores
-                )
-                messages.append(pb.GenerateResponse(delta=message).SerializeToString())
+                scores = chunk.logprobs[start : start + len(token_ids)]
+                messages.append(self._scored(position, token_ids, text, scores))
             if self.matched is not None:
                 break
         return messages
@@ -70,6 +67,11 @@ class Reply:
         usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=self.position, resumed_tokens=self._resumed)
         finished = pb.Finished(sample=self._sample, usage=usage, timings=convert.timings(spent), **ending)
         yield pb.GenerateResponse(finished=finished).SerializeToString()
+
+    def _scored(self, position: int, token_ids: Sequence[int], text: str, scores: Sequence[ScoredToken]) -> bytes:
+        message = pb.TokenDelta(sample=self._sample, position=position, token_ids=token_ids, text=text)
+        message.logprobs.extend(convert.token_logprobs(scores, self._tokenizer))
+        return pb.GenerateResponse(delta=message).SerializeToString()
 
     def _advance(self, token_ids: Sequence[int]) -> tuple[Sequence[int], str]:
         """Append tokens, up to the one that completes a stop string. Returns those, and the text certain by them."""
