@@ -34,7 +34,7 @@ def measure(
     name: str,
     streams: int,
     threads: int,
-    extent: Extent = Extent(),  # noqa: B008 (frozen)
+    extent: Extent = Extent(),
 ) -> dict[str, float]:
     """Compare `streams` streams of the model `name` with the bare loop of a batch of as many."""
     runner = Runner(open_bundle(models / name / "1"), threads=threads)
