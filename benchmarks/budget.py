@@ -85,7 +85,7 @@ def inside(runner: Runner, tokenizer: Tokenizer, streams: int, sampling: Samplin
     def messages() -> None:
         for outlet, reply in zip(outlets, replies, strict=True):
             if (chunk := outlet.take()) is not None:
-                reply.deltas(chunk)
+                list(reply.deltas(chunk))
 
     def text(tokens: list[int]) -> None:
         for decoder, token in zip(decoders, tokens, strict=True):

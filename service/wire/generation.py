@@ -7,6 +7,7 @@ it waits, and is never swallowed.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from math import fsum
 
 from protos.seqstream.v1 import generation_pb2 as pb
@@ -112,28 +113,25 @@ async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, cal
         await context.write(asked.started())
         while not stream.done:
             for chunk in await stream.receive():
-                reply = replies[chunk.sample]
-                before = reply.position
-                messages = _messages(asked, reply, stream, chunk)
-                call.tokens += reply.position - before
-                for message in messages:
+                for message in _messages(asked, replies[chunk.sample], stream, chunk):
                     await context.write(message)
     finally:
         stream.cancel()
+        call.tokens = sum(reply.fresh for reply in replies.values())
 
 
-def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> list[bytes]:
-    """Return what `chunk` brings; a stop string in it ends the sample, here and in the engine."""
-    messages = reply.deltas(chunk)
+def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Iterator[bytes]:
+    """Yield what `chunk` brings; a stop string in it ends the sample, here and in the engine."""
+    # One by one: what a stream that was far behind finds can be more than the loop should be held up for.
     if chunk.prompt_scores is not None:
-        messages = [*prompt_scores(chunk.prompt_scores, asked.model.tokenizer), *messages]
+        yield from prompt_scores(chunk.prompt_scores, asked.model.tokenizer)
+    yield from reply.deltas(chunk)
     if reply.matched is not None:
         stream.cancel_sample(chunk.sample)
-        messages += reply.end({}, stream.timings(), asked.prompt_tokens)
+        yield from reply.end({}, stream.timings(), asked.prompt_tokens)
     elif (finish := chunk.finish) is not None:
         spent = Timings(finish.queue_seconds, finish.prefill_seconds, finish.decode_seconds)
-        messages += reply.end(convert.ending(finish.reason, finish.match), spent, asked.prompt_tokens)
-    return messages
+        yield from reply.end(convert.ending(finish.reason, finish.match), spent, asked.prompt_tokens)
 
 
 async def _scoring(request: pb.ScoreRequest, model: ServedModel, request_id: str) -> GenerationRequest:

@@ -40,23 +40,26 @@ class Reply:
         self._advance(request.resume_token_ids)
 
     @property
+    def fresh(self) -> int:
+        """Tokens of the sample that were not resumed."""
+        return self.position - self._resumed
+
+    @property
     def matched(self) -> str | None:
         return None if self._text is None else self._text.matched
 
-    def deltas(self, chunk: Chunk) -> list[bytes]:
-        """Return the new tokens and their text, up to the token that completes a stop string."""
-        messages: list[bytes] = []
+    def deltas(self, chunk: Chunk) -> Iterator[bytes]:
+        """Yield the new tokens and their text, up to the token that completes a stop string."""
         for start in range(0, len(chunk.token_ids), self._most):
             position = self.position
             token_ids, text = self._advance(chunk.token_ids[start : start + self._most])
             if chunk.logprobs is None:
-                messages.append(delta(self._sample, position, token_ids, text))
+                yield delta(self._sample, position, token_ids, text)
             else:
                 scores = chunk.logprobs[start : start + len(token_ids)]
-                messages.append(self._scored(position, token_ids, text, scores))
+                yield self._scored(position, token_ids, text, scores)
             if self.matched is not None:
-                break
-        return messages
+                return
 
     def end(self, ending: Ending, spent: Timings, prompt_tokens: int) -> Iterator[bytes]:
         """Yield the text that was held back, if any, and the end. A stop string in the text goes before `ending`."""
