@@ -52,6 +52,12 @@ def test_a_long_chunk_is_cut_into_messages():
     assert [len(delta.token_ids) for delta in deltas(reply, list(range(100, 110)), cut=10)] == [4, 4, 2]
 
 
+def test_messages_are_made_one_by_one_so_that_a_long_chunk_holds_up_nobody():
+    reply = Reply(0, tokenizer(), asked([], most=4))
+    messages = reply.deltas(Chunk(0, 0, list(range(100, 110))))
+    assert [(len(next(messages)) > 0, reply.fresh) for _ in range(3)] == [(True, 4), (True, 8), (True, 10)]
+
+
 @given(token_ids=TOKENS, stops=STOPS, most=st.integers(1, 5), cut=st.integers(1, 7), broken=st.integers(0, 40))
 def test_a_stream_resumed_anywhere_goes_on_with_the_same_tokens_and_text(token_ids, stops, most, cut, broken):
     whole = Reply(0, tokenizer(), asked(stops, most=1))
