@@ -1,7 +1,7 @@
 """python -m benchmarks.budget: where the time of one step goes, part by part, in microseconds.
 
-What the engine's thread and the event loop do is timed in this process, around the server's own objects; what gRPC and
-the client take is the CPU time of processes, a message, with one token in each (medians). Knows only where the parts meet.
+What the engine's thread and the event loop do is timed in this process, around the server's own objects. What gRPC and
+the client take is the CPU time of processes, a message, with one token in each: medians. Knows where the parts meet.
 """
 
 from __future__ import annotations
