@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from bundle.manifest import FORMAT_VERSION, Manifest
+from bundle.manifest import FORMAT_VERSION, FileEntry, Manifest
 
 MANIFEST = "bundle.json"
 STEP_GRAPH = "step.onnx"
@@ -17,6 +19,8 @@ START_GRAPH = "start.onnx"
 TOKENIZER = "tokenizer.json"
 SOURCE_TOKENIZER = "source_tokenizer.json"
 CHAT_TEMPLATE = "chat_template.jinja"
+# Behind the name of a graph: its large weights, which the graph names in its turn.
+DATA = ".data"
 
 
 class BundleError(ValueError):
@@ -45,8 +49,12 @@ def open_bundle(path: Path) -> Bundle:
     required = {STEP_GRAPH, TOKENIZER} | ({START_GRAPH, SOURCE_TOKENIZER} if manifest.has_start else set())
     if missing := sorted(required - manifest.files.keys()):
         raise BundleError(f"{path / MANIFEST}: files does not list {missing[0]}")
-    for name, entry in manifest.files.items():
-        _verify_file(path, name, entry.bytes, entry.sha256)
+    # What a graph says of its weights is not read here. That it can name no file which is not verified follows from
+    # there being none: ONNX Runtime opens no weights outside of the folder.
+    if strangers := sorted({file.name for file in path.iterdir()} - {MANIFEST} - manifest.files.keys()):
+        raise BundleError(f"{path / strangers[0]}: is not listed in {MANIFEST}")
+    with ThreadPoolExecutor() as threads:  # hashing leaves the interpreter's lock
+        list(threads.map(partial(_verify_file, path), manifest.files, manifest.files.values()))
     return Bundle(path, manifest)
 
 
@@ -82,13 +90,13 @@ def _read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path}: {field}: {first['msg']}") from None
 
 
-def _verify_file(folder: Path, name: str, size: int, sha256: str) -> None:
+def _verify_file(folder: Path, name: str, entry: FileEntry) -> None:
     path = folder / name
     if Path(name).name != name or path.is_symlink():
         raise BundleError(f"{folder / MANIFEST}: files: {name!r} is not a plain file name")
     if not path.is_file():
         raise BundleError(f"{path}: is listed in {MANIFEST} and missing")
-    if (found := path.stat().st_size) != size:
-        raise BundleError(f"{path}: has {found} bytes, {MANIFEST} says {size}")
-    if digest(path) != sha256:
+    if (found := path.stat().st_size) != entry.bytes:
+        raise BundleError(f"{path}: has {found} bytes, {MANIFEST} says {entry.bytes}")
+    if digest(path) != entry.sha256:
         raise BundleError(f"{path}: SHA-256 differs from {MANIFEST}")

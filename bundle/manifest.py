@@ -50,9 +50,16 @@ class Calls(Strict):
 
     chunk: a piece of a prompt behind a past goes `batch` (several ragged rows at once) or `single` (one row alone,
     without padding).
+    block: None, or how many tokens of a call a kernel takes at a time. A block of a single token would be summed in
+    another order, so the width of a call of several tokens is never one more than a multiple of it.
     """
 
     chunk: Literal["batch", "single"] = "batch"
+    block: Annotated[int, Field(ge=8)] | None = None
+
+    def allow(self, width: int) -> bool:
+        """Whether a call may be `width` tokens wide."""
+        return width == 1 or self.block is None or width % self.block != 1
 
 
 class SpecialTokens(Strict):

@@ -65,6 +65,17 @@ class Rows:
                 for side in range(len(set(buffer.sides))):
                     self.memory.copy(buffer.address(side, target), place, buffer.row_bytes)
 
+    def read_filled(self, name: str, row: int, used: int) -> NDArray[np.generic]:
+        """Return a copy of the first `used` entries, along its axis, of state `name` of `row`, on the host."""
+        buffer = self.buffers[name]
+        spec, axis = buffer.spec, buffer.spec.axis
+        assert axis is not None, "only states with an axis are filled bit by bit"
+        outer = prod(spec.shape[:axis])
+        stride, size = buffer.row_bytes // outer, buffer.row_bytes // outer // spec.shape[axis] * used
+        place = buffer.address(self.side, row)
+        parts = [self.memory.read(place + index * stride, size) for index in range(outer)]
+        return np.concatenate(parts).view(spec.dtype).reshape(*spec.shape[:axis], used, *spec.shape[axis + 1 :])
+
     def read(self, name: str, first: int, count: int) -> NDArray[np.generic]:
         """Return a copy of state `name` of rows [first, first + count), on the host."""
         buffer = self.buffers[name]

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from bundle.device import CUDA, Device, open_session
+from bundle.device import CUDA, Device, DeviceError, open_session
 from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle, BundleError
 from bundle.memory import DeviceMemory, HostMemory
 from bundle.rows import Rows
@@ -166,7 +166,9 @@ def _open(
     path = bundle.path / name
     try:
         return open_session(str(path), options, device)
-    except RuntimeError as error:  # every error of ONNX Runtime's is one
+    except DeviceError:
+        raise
+    except Exception as error:  # noqa: BLE001 the errors of ONNX Runtime have no class in common
         raise BundleError(f"{path}: ONNX Runtime does not load it: {str(error).splitlines()[0]}") from None
 
 

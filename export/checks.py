@@ -9,60 +9,50 @@ from __future__ import annotations
 import numpy as np
 
 from export import compare
-from export.check import Case, Measurement, Trial
+from export.check import Case, Measurement, Trial, Whole
 from export.extent import Array
 from export.sequences import Sequences, cut
 
 
 def same_as_torch(trial: Trial, case: Case) -> Measurement:
     """The bundle gives the logits and the state of the model itself, at every position of ragged batches."""
-    sequences = case.sequences
-    trial.reference.begin(sequences)
-    expected = trial.reference.feed(sequences.tokens)
-    errors = [compare.relative_rows(trial.player.whole(sequences), expected)]
-    for row in range(len(sequences)):
-        found = trial.player.states(row)
-        wanted = trial.reference.states(row, trial.player.extent(row))
-        errors.append(compare.relative_rows(found.values(), (wanted[name] for name in found)))
-    return Measurement(max(errors))
+    expected = trial.expected(case.sequences)
+    return _close(trial.whole(case.sequences), expected)
 
 
 def same_in_pieces(trial: Trial, case: Case) -> Measurement:
-    """Sequences fed in pieces of `numbers` tokens give the bits of sequences fed whole, rows at different places."""
-    single = trial.player.manifest.calls.chunk == "single"
-    turns = [case.numbers[row % len(case.numbers) :] + case.numbers for row in range(len(case.sequences))]
-    cuts = [cut(len(row), sizes, single) for row, sizes in zip(case.sequences.tokens, turns, strict=True)]
-    expected, before = _whole(trial, case.sequences)
-    found, after = _in_pieces(trial, case.sequences, cuts)
-    return Measurement(max(compare.rows(found, expected), *map(compare.states, after, before)))
+    """Sequences fed in pieces of `numbers` tokens give the bits of sequences fed whole, rows at different places.
+
+    numbers: sizes, and before them how many of the smallest pieces there may be at most (0: any number).
+    """
+    most, *sizes = case.numbers
+    calls = trial.player.manifest.calls
+    turns = [sizes[row % len(sizes) :] + sizes for row in range(len(case.sequences))]
+    rows = zip(case.sequences.tokens, turns, strict=True)
+    cuts = [cut(len(row), sizes, calls, most or None) for row, sizes in rows]
+    return _equal(_in_pieces(trial, case.sequences, cuts), trial.whole(case.sequences))
 
 
 def same_token_by_token(trial: Trial, case: Case) -> Measurement:
-    """Sequences fed as decode steps, all rows together, give what sequences fed whole give."""
-    cuts = [cut(len(row), (1,), single=False) for row in case.sequences.tokens]
-    expected, before = _whole(trial, case.sequences)
-    found, after = _in_pieces(trial, case.sequences, cuts)
-    errors = [compare.relative_rows(left.values(), right.values()) for left, right in zip(after, before, strict=True)]
-    return Measurement(max(compare.relative_rows(found, expected), *errors))
+    """Sequences fed as decode steps, all rows together, give what sequences fed whole give.
+
+    numbers: at most how many steps; what is above goes first, in one piece.
+    """
+    (most,) = case.numbers
+    cuts = [cut(len(row), (1,), None, most=most) for row in case.sequences.tokens]
+    return _close(_in_pieces(trial, case.sequences, cuts), trial.whole(case.sequences))
 
 
 def same_with_padding(trial: Trial, case: Case) -> Measurement:
     """A wider grid with other garbage behind the real tokens changes no bit of logits or state."""
     (padding,) = case.numbers
-    expected, before = _whole(trial, case.sequences)
-    found, after = _whole(trial, case.sequences, padding=padding)
-    return Measurement(max(compare.rows(found, expected), *map(compare.states, after, before)))
+    return _equal(trial.feed(case.sequences, padding=padding), trial.whole(case.sequences))
 
 
 def same_prompt_in_crowd(trial: Trial, case: Case) -> Measurement:
     """Prompts in one call, from row `numbers[0]` on, give the bits that each of them gives alone."""
     (first,) = case.numbers
-    found, states = _whole(trial, case.sequences, first)
-    errors = []
-    for row in range(len(case.sequences)):
-        (alone,), (state,) = _whole(trial, case.sequences.row(row))
-        errors += [compare.distance(found[row], alone), compare.states(states[row], state)]
-    return Measurement(max(errors))
+    return _equal(trial.feed(case.sequences, first), trial.alone(case.sequences))
 
 
 def same_decode_in_crowd(trial: Trial, case: Case) -> Measurement:
@@ -80,10 +70,10 @@ def same_decode_in_crowd(trial: Trial, case: Case) -> Measurement:
 
 def same_where_asked(trial: Trial, case: Case) -> Measurement:
     """Logits of last positions alone are the bits of those among all positions; the top ones are sorted and theirs."""
-    every = trial.player.whole(case.sequences)
+    every = trial.whole(case.sequences)
     trial.player.begin(case.sequences)
     output = trial.player.last(case.sequences.tokens)
-    expected = np.stack([logits[-1] for logits in every])
+    expected = np.stack([whole.logits[-1] for whole in every])
     order = np.argsort(-output.logits, axis=1, kind="stable")[:, : trial.player.manifest.top_k]
     sorted_logits = np.take_along_axis(output.logits, order, axis=1)
     named = np.take_along_axis(output.logits, output.top_indices, axis=1)
@@ -91,25 +81,32 @@ def same_where_asked(trial: Trial, case: Case) -> Measurement:
     return Measurement(max(compare.distance(found, wanted) for found, wanted in pairs))
 
 
-def _whole(
-    trial: Trial, sequences: Sequences, first: int = 0, padding: int = 0
-) -> tuple[list[Array], list[dict[str, Array]]]:
-    """Feed sequences in one call; return each row's logits and its state behind them."""
-    logits: list[Array] = [*trial.player.whole(sequences, first, padding)]
-    return logits, [trial.player.states(first + row) for row in range(len(sequences))]
+def _equal(found: list[Whole], expected: list[Whole]) -> Measurement:
+    """Measure how far rows are from the same bits."""
+    errors = []
+    for left, right in zip(found, expected, strict=True):
+        errors += [compare.distance(left.logits, right.logits), compare.states(left.state, right.state)]
+    return Measurement(max(errors))
 
 
-def _in_pieces(
-    trial: Trial, sequences: Sequences, cuts: list[list[slice]]
-) -> tuple[list[Array], list[dict[str, Array]]]:
-    """Feed every row its tokens in the given pieces; return each row's logits and its state behind them."""
+def _close(found: list[Whole], expected: list[Whole]) -> Measurement:
+    """Measure how far rows are from the same values, as shares of the largest."""
+    errors = []
+    for left, right in zip(found, expected, strict=True):
+        states = (right.state[name] for name in left.state)
+        errors += [compare.relative(left.logits, right.logits), compare.relative_rows(left.state.values(), states)]
+    return Measurement(max(errors))
+
+
+def _in_pieces(trial: Trial, sequences: Sequences, cuts: list[list[slice]]) -> list[Whole]:
+    """Feed every row its tokens in the given pieces."""
     trial.player.begin(sequences)
     found: list[list[Array]] = [[] for _ in cuts]
     for turn in range(max(map(len, cuts))):
         pieces = {row: sequences.tokens[row][cut[turn]] for row, cut in enumerate(cuts) if turn < len(cut)}
         for row, logits in trial.player.feed(pieces).items():
             found[row].append(logits)
-    return [np.concatenate(parts) for parts in found], [trial.player.states(row) for row in range(len(cuts))]
+    return [Whole(np.concatenate(parts), trial.player.states(row)) for row, parts in enumerate(found)]
 
 
 def _decode(trial: Trial, sequences: Sequences, prompts: tuple[int, ...]) -> list[list[Array]]:

@@ -22,10 +22,11 @@ class Extent:
     tokens: int
     source: int = 0
 
+    def end(self, spec: StateSpec) -> int:
+        """Return how many entries of a state with an axis are filled."""
+        return self.tokens if spec.kind == "cache" else self.source
+
 
 def filled(spec: StateSpec, state: Array, extent: Extent) -> Array:
     """Return the filled part of one row's `state`, of the shape of `spec` (a static one may be shorter)."""
-    if spec.axis is None:
-        return state
-    end = extent.tokens if spec.kind == "cache" else extent.source
-    return state[(slice(None),) * spec.axis + (slice(0, end),)]
+    return state if spec.axis is None else state[(slice(None),) * spec.axis + (slice(0, extent.end(spec)),)]

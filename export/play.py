@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.manifest import StateSpec
 from bundle.runner import Runner, StepOutput
-from export.extent import Array, Extent, filled
+from export.extent import Array, Extent
 from export.sequences import Ids, Sequences
 
 Floats = NDArray[np.float32]
@@ -69,7 +70,12 @@ class Player:
     def states(self, row: int, extent: Extent | None = None) -> dict[str, Array]:
         """Return a copy of the state of `row`, caches and sources up to `extent`, by default what is filled."""
         extent = extent or self.extent(row)
-        return {spec.name: filled(spec, self.rows.read(spec.name, row, 1)[0], extent) for spec in self.manifest.states}
+        return {spec.name: self._state(spec, row, extent) for spec in self.manifest.states}
+
+    def _state(self, spec: StateSpec, row: int, extent: Extent) -> Array:
+        if spec.axis is None:
+            return np.asarray(self.rows.read(spec.name, row, 1)[0])
+        return self.rows.read_filled(spec.name, row, extent.end(spec))
 
     def _groups(self, pieces: Mapping[int, Ids]) -> list[list[int]]:
         """Split rows into neighbours that may share a call."""
@@ -98,6 +104,7 @@ class Player:
         """Return rows as one grid [B, T], garbage behind the real tokens, and their lengths [B]."""
         lengths = np.array([len(row) for row in tokens], np.int64)
         width = int(lengths.max()) + padding
+        width += not self.manifest.calls.allow(width)
         grid = self._random.integers(0, self.manifest.vocabulary_size, (len(tokens), width))
         for row, ids in enumerate(tokens):
             grid[row, : len(ids)] = ids

@@ -3,10 +3,12 @@
 Measured on ONNX Runtime 1.31 (CPU); each rewrite computes the same function. Works on operators, wherever they occur:
 it knows nothing about models. Whether the bits then hold is measured by the parity gate, not assumed here.
 
-- `GroupQueryAttention` cuts the queries of a call into blocks of twice the head width; a block of one query (a call of
-  17 tokens at head width 8) goes through a matrix-vector kernel that sums in another order. A sink of exp(-1e30) = 0 in
-  the softmax changes no value and takes the operator to the path without blocks. That path is as fast, but where the
-  caches of a batch outgrow the processor's: there attention alone takes up to a third longer.
+- `GroupQueryAttention` cuts the queries of a call into blocks, of twice the head width unless the second-level cache is
+  small; a block of one query (a call of 17 tokens at head width 8) goes through a matrix-vector kernel that sums in
+  another order. So no call may be one token wider than a multiple of the head width (`block`). At a head width of 64 a
+  cache of 256 kB is enough for that. Wider heads would need four times as much and more: there a sink of exp(-1e30) = 0
+  in the softmax, which changes no value, takes the operator to a path without blocks. On that path a step of 32 rows of
+  SmolLM2-135M takes 7 % longer at a context of 250, and 20 % at 1,000.
 - `Log` computes eight values at a time and the rest of a thread's share one by one, by another formula. `ReduceLogSum`
   over one value computes all of them in the same way.
 """
@@ -14,6 +16,7 @@ it knows nothing about models. Whether the bits then hold is measured by the par
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import gcd
 
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto, helper
@@ -22,6 +25,9 @@ Rewrite = Callable[[GraphProto, NodeProto], list[NodeProto]]
 
 _NO_SINK = -1e30
 _SINK_INPUT = 11
+_CACHE_INPUT = 3
+# Widest heads whose blocks do not depend on the cache of the processor.
+_WIDEST_HEAD = 64
 _LAST_AXIS = "last_axis"
 
 
@@ -42,7 +48,24 @@ def steady(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def block(model: onnx.ModelProto) -> int | None:
+    """Return what the width of a call must never be one more than a multiple of, if it is anything (`Calls.block`)."""
+    nodes = [node for node in model.graph.node if node.op_type == "GroupQueryAttention"]
+    widths = [_head_width(model.graph, node) for node in nodes if len(node.input) <= _SINK_INPUT]
+    return gcd(*(width for width in widths if width is not None)) or None
+
+
+def _head_width(graph: GraphProto, attention: NodeProto) -> int | None:
+    """Return the width of a head, where the graph declares the shape of the cache."""
+    for value in graph.input:
+        if value.name == attention.input[_CACHE_INPUT]:
+            return int(value.type.tensor_type.shape.dim[-1].dim_value) or None
+    return None
+
+
 def _without_blocks(graph: GraphProto, node: NodeProto) -> list[NodeProto]:
+    if (width := _head_width(graph, node)) is not None and width <= _WIDEST_HEAD:
+        return [node]
     inputs = [*node.input, *[""] * (_SINK_INPUT + 1 - len(node.input))]
     if not inputs[_SINK_INPUT]:
         heads = next(attribute.i for attribute in node.attribute if attribute.name == "num_heads")

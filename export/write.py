@@ -17,6 +17,7 @@ import onnx
 
 from bundle.folder import (
     CHAT_TEMPLATE,
+    DATA,
     MANIFEST,
     SOURCE_TOKENIZER,
     START_GRAPH,
@@ -29,7 +30,9 @@ from bundle.folder import (
 from bundle.manifest import Calls, FileEntry, Manifest, ParityReport
 from export.gate import verify
 from export.graph import export_start, export_step
+from export.steady import block
 from export.subject import Subject
+from export.weights import write_graph
 from training.models.step_model import SourceStepModel
 
 TOP_K = 64
@@ -71,8 +74,8 @@ def write_bundle(subject: Subject, target: Target, threads: int = 0) -> Bundle:
     with _workplace(target.models) as temporary:
         folder = temporary / target.name / str(target.version)
         folder.mkdir(parents=True)
-        opset = _write_files(subject, draft.top_k, folder)
-        draft = draft.model_copy(update={"opset": opset})
+        opset, calls = _write_files(subject, draft.top_k, folder)
+        draft = draft.model_copy(update={"opset": opset, "calls": calls})
         report = verify(subject.model, Bundle(folder, draft), subject.trained_length, threads)
         files = {path.name: FileEntry(sha256=digest(path), bytes=path.stat().st_size) for path in _sorted(folder)}
         manifest = draft.model_copy(update={"parity": report, "files": files})
@@ -107,21 +110,22 @@ def _draft(subject: Subject, target: Target) -> Manifest:
     )
 
 
-def _write_files(subject: Subject, top_k: int, folder: Path) -> int:
-    """Write all files but the manifest; return the opset of the graphs."""
+def _write_files(subject: Subject, top_k: int, folder: Path) -> tuple[int, Calls]:
+    """Write all files but the manifest; return the opset of the graphs, and which calls they take."""
     model = subject.model
     model.freeze()
     graphs = {STEP_GRAPH: export_step(model, top_k)}
     if isinstance(model, SourceStepModel):
         graphs[START_GRAPH] = export_start(model)
+    calls = Calls(chunk=model.chunk, block=block(graphs[STEP_GRAPH]))
     for name, graph in graphs.items():
-        (folder / name).write_bytes(graph.SerializeToString(deterministic=True))
+        write_graph(graph, folder / name, folder / f"{name}{DATA}")
     shutil.copyfile(subject.tokenizer, folder / TOKENIZER)
     if subject.source_tokenizer is not None:
         shutil.copyfile(subject.source_tokenizer, folder / SOURCE_TOKENIZER)
     if subject.chat_template is not None:
         shutil.copyfile(subject.chat_template, folder / CHAT_TEMPLATE)
-    return max(map(_opset, graphs.values()))
+    return max(map(_opset, graphs.values())), calls
 
 
 def _opset(graph: onnx.ModelProto) -> int:

@@ -46,7 +46,7 @@ class Batch:
         sampler = Sampler(rows, manifest.vocabulary_size, manifest.top_k, stops)
         self._sampler = sampler
         self._slots = Slots(self._rows, sampler, stops)
-        self._scheduler = Scheduler(manifest.calls.chunk, chunk_tokens)
+        self._scheduler = Scheduler(manifest.calls, chunk_tokens)
         self._budget = Budget(chunk_tokens, max_itl_seconds)
         self._ones = np.ones(rows, np.int64)
         self._prefilling: tuple[Sequence, ...] = ()  # those whose prompts are consumed just now or in part

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
 
+from bundle.manifest import Calls
 from service.sequence import Sequence
 from service.stream import Outlet, Stream
 
@@ -43,12 +43,12 @@ class Scheduler:
     departed, departed_tokens: how many requests have left the queue, one way or another, and their prompts' tokens.
     """
 
-    def __init__(self, chunk: Literal["batch", "single"], chunk_tokens: int) -> None:
-        """`chunk`: whether a piece behind a past shares its step with other prompts (see `Calls` of the manifest)."""
+    def __init__(self, calls: Calls, chunk_tokens: int) -> None:
+        """`calls`: whether a piece behind a past shares its step with other prompts, and how wide pieces may be."""
         # A chunk of one token is never cut, because it would be computed as a decode step and differ in the last bit.
         # That needs three tokens: of a remainder of four, two and two.
         assert chunk_tokens >= 3, "chunks of less than three tokens cannot all be longer than one"
-        self._chunk = chunk
+        self._calls = calls
         self._chunk_tokens = chunk_tokens
         self._waiting: deque[Sequence] = deque()
         self._earliest = inf
@@ -84,10 +84,10 @@ class Scheduler:
         """
         budget = self._chunk_tokens if budget is None else min(budget, self._chunk_tokens)
         free -= self.reserved
-        begun = [] if self.prefilling is None else [_piece(self.prefilling, budget)]
+        begun = [] if self.prefilling is None else [self._piece(self.prefilling, budget)]
         pieces = begun
-        if not begun or (begun[0].completes and self._chunk == "batch"):
-            ready = [_piece(sequence, budget) for sequence in self._with_rows(free)]
+        if not begun or (begun[0].completes and self._calls.chunk == "batch"):
+            ready = [self._piece(sequence, budget) for sequence in self._with_rows(free)]
             pieces = _choose(begun, ready, budget)
             for piece in pieces[len(begun) :]:
                 self._waiting.remove(piece.sequence)
@@ -137,11 +137,11 @@ class Scheduler:
                 return
             yield sequence
 
-
-def _piece(sequence: Sequence, budget: int) -> Piece:
-    remaining = len(sequence.request.prompt) - sequence.consumed
-    length = min(remaining, budget)
-    return Piece(sequence, sequence.consumed, length - (remaining - length == 1))
+    def _piece(self, sequence: Sequence, budget: int) -> Piece:
+        remaining = len(sequence.request.prompt) - sequence.consumed
+        lengths = range(min(remaining, budget), 0, -1)
+        length = next(length for length in lengths if remaining - length != 1 and self._calls.allow(length))
+        return Piece(sequence, sequence.consumed, length)
 
 
 def _choose(begun: list[Piece], ready: list[Piece], budget: int) -> list[Piece]:

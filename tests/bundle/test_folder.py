@@ -3,9 +3,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
 from bundle.folder import MANIFEST, BundleError, digest, find_bundles, open_bundle
+from bundle.runner import Runner
 from tests.exported import Bundles
 
 Edit = Callable[[Path], None]
@@ -62,6 +64,27 @@ def test_a_file_that_is_a_link_is_refused(path: Path, tmp_path: Path) -> None:
     (path / "step.onnx").rename(tmp_path / "step.onnx")
     (path / "step.onnx").symlink_to(tmp_path / "step.onnx")
     assert refusal(path) == f"{path / MANIFEST}: files: 'step.onnx' is not a plain file name"
+
+
+def test_a_file_that_is_not_listed_is_refused_since_a_graph_could_name_it(path: Path) -> None:
+    (path / "step.onnx.data").write_bytes(b"weights")
+    assert refusal(path) == f"{path / 'step.onnx.data'}: is not listed in bundle.json"
+
+
+@pytest.mark.parametrize("weights", ["../secret.data", "{tmp}/secret.data", "link.data"])
+def test_a_graph_reads_no_weights_from_outside_of_its_folder(path: Path, tmp_path: Path, weights: str) -> None:
+    bundle = open_bundle(path)
+    for secret in (path.parent / "secret.data", tmp_path / "secret.data"):
+        secret.write_bytes(bytes(16))
+    (path / "link.data").symlink_to(tmp_path / "secret.data")
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[4], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=weights.format(tmp=tmp_path))
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, [4]) for name in "xy")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Add", ["x", "w"], ["y"])], "g", [x], [y], [tensor])
+    opsets = [onnx.helper.make_opsetid("", 23)]
+    onnx.save(onnx.helper.make_model(graph, ir_version=10, opset_imports=opsets), path / "step.onnx")
+    with pytest.raises(BundleError, match=r"ONNX Runtime does not load it: .*External data path"):
+        Runner(bundle, threads=1)
 
 
 @pytest.mark.parametrize("name", ["../../secret", "sub/step.onnx"])

@@ -109,3 +109,13 @@ def test_the_copy_graph_is_one_identity_node():
     graph = onnx.load(COPY_GRAPH).graph
     assert [node.op_type for node in graph.node] == ["Identity"]
     assert graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+
+
+@pytest.mark.parametrize("kind", ["host", "device"])
+@pytest.mark.parametrize("used", [1, 3, ENTRIES])
+def test_the_filled_part_of_a_row_is_that_of_the_whole(kind, used):
+    rows = Rows(SPECS, CAPACITY, memory(kind))
+    buffer = rows.buffers["keys"]
+    content = np.random.default_rng(0).random((CAPACITY, *buffer.spec.shape), np.float32)
+    put(buffer.address(rows.side, 0), content)
+    assert (rows.read_filled("keys", 2, used) == content[2, :, :used]).all()

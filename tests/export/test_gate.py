@@ -5,9 +5,15 @@ import numpy as np
 import pytest
 
 from bundle.folder import open_bundle
+from bundle.manifest import Calls
+from bundle.runner import Runner
 from export import compare
+from export.check import Case, Trial
+from export.checks import same_as_torch
 from export.contract import GREEDY_TOKENS, contract, greedy_cases, rows_needed
 from export.extent import Extent, filled
+from export.play import Player
+from export.reference import Reference
 from export.sequences import Maker, cut
 from tests.exported import Bundles
 from tests.tiny import TINY
@@ -28,12 +34,12 @@ def test_the_contract_is_about_bits_wherever_one_runtime_is_compared_with_itself
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("ForgetsLengths", "check 'torch' failed at 2x2: error "),
-        ("SwapsGates", "check 'torch' failed at 1x2: error "),
+        ("ForgetsLengths", "check 'padding' failed at 5x1 padded by 1: error "),
+        ("SwapsGates", "check 'torch' failed at 5x2: error "),
         ("FreezesTime", "check 'traces' failed: UserError: Constraints violated (time): "),
-        ("SeesPadding", "check 'padding' failed at 1x1 padded by 1: error "),
+        ("SeesPadding", "check 'padding' failed at 5x1 padded by 1: error "),
         ("CountsCalls", "check 'pieces' failed at 3x2 in 1+7+32+16+40: error "),
-        ("MixesRows", "check 'pieces' failed at 3x2 in 1+7+32+16+40: error "),
+        ("MixesRows", "check 'prompt in a crowd' failed at 5x1 from row 2: error "),
         ("Scribbles", "check 'own state only' failed at 5x10 steps of 2 and 1: error "),
     ],
 )
@@ -50,7 +56,8 @@ def test_lengths_reach_the_context_limit_and_beyond_the_training_length(bundles:
     limited = open_bundle(bundles.path("transformer-lm")).manifest
     free = open_bundle(bundles.path("markov")).manifest
     assert Maker(limited, trained_length=16).lengths[-1] == limited.context_limit
-    assert Maker(free, trained_length=100).lengths[-1] == 200
+    assert Maker(free, trained_length=16).lengths[-1] == 257
+    assert Maker(free, trained_length=200).lengths[-1] == 400
     assert {1, 2} <= set(Maker(free, trained_length=16).lengths)
 
 
@@ -63,9 +70,20 @@ def test_sequences_are_the_same_every_time_and_cover_the_extremes_of_the_source(
 
 
 def test_pieces_behind_a_past_are_no_single_tokens_where_they_go_alone() -> None:
-    assert [piece.stop - piece.start for piece in cut(10, (1, 4), single=True)] == [1, 4, 5]
-    assert [piece.stop - piece.start for piece in cut(7, (1,), single=True)] == [1, 2, 2, 2]
-    assert [piece.stop - piece.start for piece in cut(3, (1,), single=False)] == [1, 1, 1]
+    assert [piece.stop - piece.start for piece in cut(10, (1, 4), Calls(chunk="single"))] == [1, 4, 5]
+    assert [piece.stop - piece.start for piece in cut(7, (1,), Calls(chunk="single"))] == [1, 2, 2, 2]
+    assert [piece.stop - piece.start for piece in cut(3, (1,), None)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("length", range(1, 60))
+def test_no_piece_is_one_more_than_a_multiple_of_the_block(length: int) -> None:
+    calls = Calls(chunk="single", block=8)
+    for sizes in ((16,), (2, 3), (1, 7, 32, 16, 40), (1,), (9, 17)):
+        for most in (None, 3):
+            pieces = cut(length, sizes, calls, most)
+            assert [piece.start for piece in pieces] == [0, *[piece.stop for piece in pieces[:-1]]]
+            widths = [piece.stop - piece.start for piece in pieces]
+            assert sum(widths) == length and all(calls.allow(width) for width in widths) and 1 not in widths[1:]
 
 
 def test_distance_is_zero_only_for_equal_values_and_never_hides_a_nan() -> None:
@@ -91,12 +109,51 @@ def test_only_what_is_filled_of_a_state_counts(bundles: Bundles) -> None:
     assert filled(memory, np.zeros(memory.shape), extent).shape[memory.axis or 0] == 3
 
 
+def test_a_large_model_is_tried_at_every_length_in_fewer_batch_sizes_and_pieces(bundles: Bundles) -> None:
+    small = open_bundle(bundles.path("markov")).manifest
+    large = small.model_copy(update={"training": small.training.model_copy(update={"parameters": 134_515_008})})
+    few, many = Maker(large, 64), Maker(small, 64)
+    assert few.lengths == many.lengths
+    tried, every = ([(len(batch), batch.longest) for batch in maker.grid()] for maker in (few, many))
+    assert set(tried) < set(every)
+    for length in few.lengths:
+        assert {rows for rows, longest in tried if longest == length} >= ({1, 2} if length > 65 else {1, 2, 3, 5})
+    assert len(cut(257, (2, 3), Calls(chunk="single"), most=8)) == 1 + 6
+    assert [piece.stop - piece.start for piece in cut(257, (1,), None, most=3)] == [254, 1, 1, 1]
+    assert [piece.stop - piece.start for piece in cut(3, (1,), None, most=8)] == [1, 1, 1]
+
+
+def test_smaller_batches_are_the_first_rows_of_larger_ones_and_stay_the_same(bundles: Bundles) -> None:
+    maker = Maker(open_bundle(bundles.path("gru-seq2seq")).manifest, 16)
+    large, small = maker.batch(5, 7), maker.batch(2, 7)
+    assert small.tokens[1] is large.tokens[1] and maker.batch(2, 7) is small
+    assert small.sources is not None and large.sources is not None and small.sources[1] is large.sources[1]
+
+
+def test_the_model_is_asked_once_for_rows_that_several_checks_need(bundles: Bundles) -> None:
+    bundle = open_bundle(bundles.path("transformer-lm"))
+    maker = Maker(bundle.manifest, 16)
+    model = bundles.subject("transformer-lm").model
+    trial = Trial(Player(Runner(bundle, threads=1, spin=False), rows_needed(maker)), Reference(model))
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    for rows in (5, 3, 1):
+        sequences = maker.batch(rows, 7)
+        wholes = trial.expected(sequences)
+        assert [len(whole.logits) for whole in wholes] == [len(tokens) for tokens in sequences.tokens]
+        assert trial.whole(sequences) is trial.whole(sequences)
+        assert same_as_torch(trial, Case(sequences)).error < 1e-4
+    assert calls == [1]
+    trial.expected(maker.batch(1, 9))
+    assert calls == [1, 1]
+
+
 @pytest.mark.parametrize("limit", [2, 3, 4, 5, 9, 40])
 def test_no_case_goes_beyond_the_context_however_small(bundles: Bundles, limit: int) -> None:
     manifest = open_bundle(bundles.path("transformer-lm")).manifest.model_copy(update={"context_limit": limit})
     maker = Maker(manifest, trained_length=16)
     cases = [case for check in contract() for case in check.cases(maker)]
-    assert max(case.sequences.longest for case in cases) == limit
+    assert max(case.sequences.longest for case in cases) == limit - (not manifest.calls.allow(limit))
     assert max(len(case.sequences) for case in cases) + 2 <= rows_needed(maker)
     (greedy,) = greedy_cases(maker)
     assert greedy.sequences.longest + greedy.numbers[0] <= limit

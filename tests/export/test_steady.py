@@ -4,9 +4,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from export.steady import steady
+from bundle.manifest import Calls
+from export.steady import block, steady
 
-HEADS, HEAD_WIDTH, CAPACITY = 2, 8, 64
+HEADS, HEAD_WIDTH, WIDE, CAPACITY = 2, 8, 128, 300
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
@@ -15,10 +16,10 @@ def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.SerializeToString(), options)
 
 
-def attention() -> onnx.ModelProto:
-    cache = [None, HEADS, CAPACITY, HEAD_WIDTH]
+def attention(width: int = HEAD_WIDTH) -> onnx.ModelProto:
+    cache = [None, HEADS, CAPACITY, width]
     inputs = [
-        helper.make_tensor_value_info("qkv", TensorProto.FLOAT, [None, None, 3 * HEADS * HEAD_WIDTH]),
+        helper.make_tensor_value_info("qkv", TensorProto.FLOAT, [None, None, 3 * HEADS * width]),
         *(helper.make_tensor_value_info(name, TensorProto.FLOAT, cache) for name in ("keys", "values")),
         helper.make_tensor_value_info("last", TensorProto.INT32, [None]),
         helper.make_tensor_value_info("total", TensorProto.INT32, []),
@@ -29,7 +30,7 @@ def attention() -> onnx.ModelProto:
         ["mixed", "keys_next", "values_next"],
         domain="com.microsoft", num_heads=HEADS, kv_num_heads=HEADS,
     )  # fmt: skip
-    outputs = [helper.make_tensor_value_info("mixed", TensorProto.FLOAT, [None, None, HEADS * HEAD_WIDTH])]
+    outputs = [helper.make_tensor_value_info("mixed", TensorProto.FLOAT, [None, None, HEADS * width])]
     outputs += [helper.make_tensor_value_info(f"{name}_next", TensorProto.FLOAT, cache) for name in ("keys", "values")]
     opsets = [helper.make_opsetid("", 23), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(helper.make_graph([node], "g", inputs, outputs), opset_imports=opsets, ir_version=10)
@@ -43,16 +44,22 @@ def logarithm() -> onnx.ModelProto:
 
 def attend(model: onnxruntime.InferenceSession, qkv: np.ndarray) -> np.ndarray:
     time = qkv.shape[1]
-    cache = np.zeros((1, HEADS, CAPACITY, HEAD_WIDTH), np.float32)
+    cache = np.zeros((1, HEADS, CAPACITY, qkv.shape[2] // (3 * HEADS)), np.float32)
     feeds = {"last": np.array([time - 1], np.int32), "total": np.array(time, np.int32)}
     return model.run(["mixed"], {"qkv": qkv, "keys": cache, "values": cache.copy(), **feeds})[0]
 
 
-def test_attention_gives_a_token_the_same_bits_at_every_length_of_the_call() -> None:
-    qkv = np.random.default_rng(0).standard_normal((1, CAPACITY, 3 * HEADS * HEAD_WIDTH)).astype(np.float32)
-    plain, rewritten = session(attention()), session(steady(attention()))
+@pytest.mark.parametrize(("width", "expected"), [(HEAD_WIDTH, HEAD_WIDTH), (64, 64), (WIDE, None)])
+def test_attention_gives_a_token_the_same_bits_in_calls_of_every_width_that_is_allowed(
+    width: int, expected: int | None
+) -> None:
+    qkv = np.random.default_rng(0).standard_normal((1, CAPACITY, 3 * HEADS * width)).astype(np.float32)
+    model = steady(attention(width))
+    calls = Calls(chunk="single", block=block(model))
+    assert calls.block == expected
+    plain, rewritten = session(attention(width)), session(model)
     whole = attend(rewritten, qkv)
-    for time in range(2, CAPACITY):
+    for time in filter(calls.allow, range(2, CAPACITY)):
         assert (attend(rewritten, qkv[:, :time]) == whole[:, :time]).all()
     np.testing.assert_allclose(whole, attend(plain, qkv), atol=1e-6)
 

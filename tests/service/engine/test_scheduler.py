@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bundle.manifest import Calls
 from service.inbox import Inbox
 from service.request import GenerationRequest, StopConditions
 from service.scheduler import Scheduler
@@ -50,9 +51,22 @@ def check_step(pieces, chunk, budget):
     assert chunk == "batch" or not behind or len(pieces) == 1
 
 
+@given(st.integers(1, 200), st.integers(3, 200), st.sampled_from([8, 16, 64]))
+def test_no_piece_is_one_more_than_a_multiple_of_the_block(length, chunk_tokens, block):
+    calls = Calls(chunk="single", block=block)
+    scheduler = Scheduler(calls, chunk_tokens)
+    one = sequence(length)
+    scheduler.add(one)
+    widths = []
+    while not scheduler.idle:
+        (piece,) = planned(scheduler, 8)
+        widths.append(piece.length)
+    assert sum(widths) == length and all(map(calls.allow, widths)) and 1 not in widths[1:]
+
+
 @given(st.lists(REQUEST, max_size=20), st.sampled_from(["batch", "single"]), st.integers(4, 8), st.randoms())
 def test_whoever_starts_does_so_with_the_oldest_and_takes_nobodys_row(requests, chunk, rows, random):
-    scheduler = Scheduler(chunk, CHUNK)
+    scheduler = Scheduler(Calls(chunk=chunk), CHUNK)
     everything = [sequence(*request) for request in requests]
     arrivals, running, queue, finished = iter(everything), 0, [], []
     while len(finished) < len(everything):
@@ -86,14 +100,14 @@ def test_whoever_starts_does_so_with_the_oldest_and_takes_nobodys_row(requests, 
     [(1, [1]), (16, [16]), (17, [15, 2]), (18, [16, 2]), (32, [16, 16]), (33, [16, 15, 2]), (34, [16, 16, 2])],
 )
 def test_no_chunk_behind_a_past_is_a_single_token(length, expected):
-    scheduler = Scheduler("single", CHUNK)
+    scheduler = Scheduler(Calls(chunk="single"), CHUNK)
     scheduler.add(sequence(length))
     assert [planned(scheduler, 1)[0].length for _ in expected] == expected
     assert scheduler.idle
 
 
 def test_waiting_short_prompts_share_a_step():
-    scheduler = Scheduler("single", CHUNK)
+    scheduler = Scheduler(Calls(chunk="single"), CHUNK)
     for length in (4, 2, 3, 4, 1):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [4, 2, 3, 4]
@@ -101,7 +115,7 @@ def test_waiting_short_prompts_share_a_step():
 
 
 def test_prompts_of_one_length_share_a_step_and_those_between_wait_for_the_next():
-    scheduler = Scheduler("single", 256)
+    scheduler = Scheduler(Calls(chunk="single"), 256)
     for length in (100, 10, 90, 11, 12):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [100, 90]
@@ -109,7 +123,7 @@ def test_prompts_of_one_length_share_a_step_and_those_between_wait_for_the_next(
 
 
 def test_a_long_prompt_between_short_ones_costs_no_padding_and_is_next():
-    scheduler = Scheduler("single", 256)
+    scheduler = Scheduler(Calls(chunk="single"), 256)
     for length in (40, 200, 40, 40, 40, 40, 40, 40):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [40] * 6, "six of forty fill the budget"
@@ -118,7 +132,7 @@ def test_a_long_prompt_between_short_ones_costs_no_padding_and_is_next():
 
 
 def test_nobody_takes_the_row_of_a_request_that_is_passed():
-    scheduler = Scheduler("single", 256)
+    scheduler = Scheduler(Calls(chunk="single"), 256)
     for length in (40, 200, 40):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 2)] == [40], "the second row is for the second request"
@@ -126,7 +140,7 @@ def test_nobody_takes_the_row_of_a_request_that_is_passed():
 
 
 def test_a_smaller_budget_cuts_pieces_and_none_is_a_single_token():
-    scheduler = Scheduler("single", CHUNK)
+    scheduler = Scheduler(Calls(chunk="single"), CHUNK)
     scheduler.add(sequence(14))
     assert [planned(scheduler, 1, budget)[0].length for budget in (3, 5, 3, 3)] == [3, 5, 3, 3]
     scheduler.add(sequence(7))
@@ -136,7 +150,7 @@ def test_a_smaller_budget_cuts_pieces_and_none_is_a_single_token():
 
 @pytest.mark.parametrize(("chunk", "expected"), [("batch", [4, 3]), ("single", [4])])
 def test_the_rest_of_a_long_prompt_shares_its_step_where_the_graph_allows_it(chunk, expected):
-    scheduler = Scheduler(chunk, CHUNK)
+    scheduler = Scheduler(Calls(chunk=chunk), CHUNK)
     for length in (20, 3):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [16]
@@ -144,7 +158,7 @@ def test_the_rest_of_a_long_prompt_shares_its_step_where_the_graph_allows_it(chu
 
 
 def test_a_request_waits_until_there_are_rows_for_all_its_samples_and_nobody_passes():
-    scheduler = Scheduler("batch", CHUNK)
+    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
     scheduler.add(sequence(samples=3))
     scheduler.add(sequence())
     assert planned(scheduler, 2) == []
@@ -153,7 +167,7 @@ def test_a_request_waits_until_there_are_rows_for_all_its_samples_and_nobody_pas
 
 
 def test_rows_are_kept_for_the_samples_of_a_long_prompt():
-    scheduler = Scheduler("batch", CHUNK)
+    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
     scheduler.add(sequence(20, samples=3))
     scheduler.add(sequence(1))
     assert len(planned(scheduler, 3)) == 1
@@ -162,7 +176,7 @@ def test_rows_are_kept_for_the_samples_of_a_long_prompt():
 
 
 def test_deadlines_end_what_waits_and_what_is_prefilled():
-    scheduler = Scheduler("batch", CHUNK)
+    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
     long, soon, late = sequence(40, deadline=2.0), sequence(deadline=1.0), sequence()
     for one in (long, soon, late):
         scheduler.add(one)
@@ -175,7 +189,7 @@ def test_deadlines_end_what_waits_and_what_is_prefilled():
 
 
 def test_withdrawn_samples_and_requests_are_forgotten():
-    scheduler = Scheduler("batch", CHUNK)
+    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
     first, second = sequence(samples=2), sequence(samples=2)
     for one in (first, second):
         scheduler.add(one)
