@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -26,15 +27,15 @@ MODELS: dict[str, tuple[str, dict[str, int | str]]] = {
 }
 
 
-def prepare(folder: Path) -> Path:
-    """Export what is not there yet and return the folder of models."""
+def prepare(folder: Path, names: Iterable[str] = MODELS) -> Path:
+    """Export those of `names` that are not there yet and return the folder of models."""
     models = folder / "models"
     tokenizer = folder / "tokenizer.json"
     folder.mkdir(parents=True, exist_ok=True)
     if not tokenizer.exists():
         train_tokenizer("bpe", read_corpus("stdlib").documents, VOCABULARY).save(str(tokenizer))
     console = Console(stderr=True)
-    for name in MODELS:
+    for name in names:
         if not (models / name / "1").exists():
             with console.status(f"exporting {name}"):
                 write_bundle(_subject(name, tokenizer), Target(models, name, 1))

@@ -7,6 +7,7 @@ ratio is that of neighbouring runs.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -19,17 +20,32 @@ from bundle.runner import Runner
 TOKENS, ROUNDS = 384, 5
 
 
-def measure(models: Path, name: str, streams: int, threads: int) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """tokens: of a stream.    rounds: pairs of runs.    prompt: of every stream; some models need one."""
+
+    tokens: int = TOKENS
+    rounds: int = ROUNDS
+    prompt: str = ""
+
+
+def measure(
+    models: Path,
+    name: str,
+    streams: int,
+    threads: int,
+    extent: Extent = Extent(),
+) -> dict[str, float]:
     """Compare `streams` streams of the model `name` with the bare loop of a batch of as many."""
     runner = Runner(open_bundle(models / name / "1"), threads=threads)
     flags = ("--rows", str(max(streams, 32)), "--threads", str(threads))
     bare, served, costs, records = [], [], [], []
     with serving(models, *flags) as server:
-        _serve(server, name, streams, 64)
-        for _ in range(ROUNDS):
-            bare.append(tokens_per_second(runner, streams, TOKENS))
+        _serve(server, name, streams, min(64, extent.tokens), prompt=extent.prompt)
+        for _ in range(extent.rounds):
+            bare.append(tokens_per_second(runner, streams, extent.tokens))
             before = server.cpu_seconds
-            record = _serve(server, name, streams, TOKENS)
+            record = _serve(server, name, streams, extent.tokens, prompt=extent.prompt)
             costs.append((server.cpu_seconds - before) / record.tokens)
             served.append(record.tokens_per_second)
             records.append(record)
@@ -61,7 +77,9 @@ def message_cost(models: Path, name: str, streams: int) -> dict[str, float]:
     }
 
 
-def _serve(server: ServerProcess, name: str, streams: int, tokens: int, together: int = 64) -> LoadRecord:
-    message = request(name, "", tokens)
+def _serve(
+    server: ServerProcess, name: str, streams: int, tokens: int, together: int = 64, prompt: str = ""
+) -> LoadRecord:
+    message = request(name, prompt, tokens)
     message.output.max_tokens_per_message = together
     return asyncio.run(run_streams(server.address, message, streams))

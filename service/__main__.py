@@ -38,8 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
             stream=sys.stderr,
         )
-        engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens)
-        models = load_models(settings.models, settings.device, settings.threads, engine)
+        itl = settings.max_itl_ms / 1e3
+        engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl)
+        spin = {"on": True, "off": False, "auto": None}[settings.spin]
+        models = load_models(settings.models, settings.device, settings.threads, engine, spin=spin)
         try:
             models = with_drafts(models, settings.drafts)
         except UnknownModelError as error:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.runner import Runner, StepOutput
+from service.budget import Budget
 from service.decoding import Decoding
 from service.delivery import Delivery
 from service.ids import IdTable
@@ -34,7 +35,9 @@ class Batch:
     prompt_tokens: consumed until now, sources counted.
     """
 
-    def __init__(self, runner: Runner, rows: int, chunk_tokens: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, runner: Runner, rows: int, chunk_tokens: int, clock: Callable[[], float], max_itl_seconds: float = 0.0
+    ) -> None:
         manifest = runner.manifest
         self._runner = runner
         self._clock = clock
@@ -44,6 +47,7 @@ class Batch:
         sampler = Sampler(rows, manifest.vocabulary_size, manifest.top_k, stops)
         self._slots = Slots(self._rows, sampler, stops)
         self._scheduler = Scheduler(manifest.calls, chunk_tokens)
+        self._budget = Budget(chunk_tokens, max_itl_seconds)
         self._decoding = Decoding(runner, self._rows, sampler, self._slots, clock)
         self._prefilling: tuple[Sequence, ...] = ()  # those whose prompts are consumed just now or in part
         self.prompt_tokens = 0
@@ -108,14 +112,18 @@ class Batch:
         for sequence in self._scheduler.expire(now):
             _finish_all(sequence, FinishReason.DEADLINE, now, delivery)
         self._prefilling = self._scheduler.begun
-        if pieces := self._scheduler.plan(self._rows.capacity - self._slots.used):
+        budget = self._budget.tokens(self._slots.used)
+        if pieces := self._scheduler.plan(self._rows.capacity - self._slots.used, budget):
             self._prefilling = tuple(piece.sequence for piece in pieces)
             call = prompt_call(pieces)
             output = self._step_prompts(pieces, call, now)
             self._prefilling = self._scheduler.begun
             self._commit_prompts(pieces, call, output, delivery)
+            self._budget.consumed(call.tokens.size, self._clock() - now)
         if self._slots.used:
+            now = self._clock()
             self._retire(self._decoding.run(delivery), delivery)
+            self._budget.decoded(self._clock() - now)
         return delivery
 
     def _step_prompts(self, pieces: list[Piece], call: PromptCall, now: float) -> StepOutput:

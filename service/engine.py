@@ -36,12 +36,14 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """rows: samples that run at once.    queue_limit: requests that may wait for free rows.
-    chunk_tokens: most prompt tokens consumed in one step, 3 or more.
+    chunk_tokens: most prompt tokens consumed in one step, 3 or more.    max_itl_seconds: that running samples should
+    have to wait for a token at most, so that fewer prompt tokens share a step with them; 0: no matter.
     """
 
     rows: int = 32
     queue_limit: int = 256
     chunk_tokens: int = 256
+    max_itl_seconds: float = 0.0
 
 
 class Engine:
@@ -56,7 +58,7 @@ class Engine:
         self._settings = settings
         self._manifest = runner.manifest
         self._clock = clock
-        self._batch = Batch(runner, settings.rows, settings.chunk_tokens, clock)
+        self._batch = Batch(runner, settings.rows, settings.chunk_tokens, clock, settings.max_itl_seconds)
         self._inbox: Inbox[Sequence | Cancellation] = Inbox()
         self._pace = Pace()
         self._streams: WeakSet[Stream] = WeakSet()

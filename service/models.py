@@ -12,7 +12,8 @@ from pathlib import Path
 from bundle.device import Device
 from bundle.folder import CHAT_TEMPLATE, SOURCE_TOKENIZER, TOKENIZER, Bundle, BundleError, find_bundles, open_bundle
 from bundle.manifest import Manifest
-from bundle.runner import Placement, Runner
+from bundle.runner import Placement
+from bundle.threads import open_runner
 from bundle.tokenizer import Tokenizer
 from service.chat import Chat
 from service.engine import Engine, EngineSettings
@@ -96,9 +97,16 @@ class Models:
 
 
 def load_models(
-    folder: Path, device: Device, threads: int, settings: EngineSettings, name: str | None = None
+    folder: Path,
+    device: Device,
+    threads: int,
+    settings: EngineSettings,
+    name: str | None = None,
+    spin: bool | None = None,
 ) -> Models:
     """Open every bundle of `folder`, or every version of the model `name`, for running on `device`.
+
+    threads, spin: how steps compute; 0 and None mean what is found best (bundle/threads.py).
 
     Raises:
         BundleError: a bundle is not what its manifest says, or there is none.
@@ -107,16 +115,18 @@ def load_models(
     paths = [path for path in find_bundles(folder) if name in (None, path.parent.name)]
     if not paths:
         raise BundleError(f"{folder}: holds no bundle ({name or '<name>'}/<version>/bundle.json)")
-    return Models([_load_model(open_bundle(path), device, threads, settings) for path in paths])
+    return Models([_load_model(open_bundle(path), settings, device, threads, spin) for path in paths])
 
 
-def _load_model(bundle: Bundle, device: Device, threads: int, settings: EngineSettings) -> ServedModel:
+def _load_model(
+    bundle: Bundle, settings: EngineSettings, device: Device, threads: int, spin: bool | None
+) -> ServedModel:
     manifest = bundle.manifest
     tokenizer = _load_tokenizer(bundle, TOKENIZER, manifest.vocabulary_size)
     source_tokenizer = None
     if manifest.source_vocabulary_size is not None:
         source_tokenizer = _load_tokenizer(bundle, SOURCE_TOKENIZER, manifest.source_vocabulary_size)
-    runner = Runner(bundle, device, threads)
+    runner = open_runner(bundle, device, threads, spin)
     chat = None
     if CHAT_TEMPLATE in manifest.files:
         chat = Chat.load(bundle.path / CHAT_TEMPLATE, bundle.path / TOKENIZER, manifest.special_tokens)

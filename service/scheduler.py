@@ -1,18 +1,26 @@
-"""Which prompts are consumed next, and how much of each: first come, first served.
+"""Which prompts are consumed next, and how much of each: the oldest, and with it those of about its length.
 
-A step holds at most `chunk_tokens` prompt tokens, padding and sources counted, so that running samples never wait
-longer than one chunk; a longer prompt goes in pieces, one a step. Knows counts and deques, no tensors and no tokens.
+A step holds at most `chunk_tokens` prompt tokens, padding and sources counted, or fewer where the caller says so: so
+long running samples wait, and no longer. A longer prompt goes in pieces, one a step.
+
+Overtaking is bounded. Every step that starts anything starts the oldest request, so nobody waits for more such steps
+than there were requests before it. And only requests that all have their rows together are chosen from: whoever is
+passed still has its rows when its turn comes. Knows counts and deques, no tensors and no tokens.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
 from bundle.manifest import Calls
 from service.sequence import Sequence
 from service.stream import Outlet, Stream
+
+_MOST_PADDING = 0.25  # of the tokens of a step
+_SMALL = 32  # tokens: a step of fewer takes so long as it takes, whatever they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +76,22 @@ class Scheduler:
         self._waiting.append(sequence)
         self._earliest = min(self._earliest, _deadline(sequence))
 
-    def plan(self, free: int) -> list[Piece]:
+    def plan(self, free: int, budget: int | None = None) -> list[Piece]:
         """Return the pieces of the next prompt step, given that `free` rows do not run.
 
         They go to adjacent rows in this order. All complete their prompts but, possibly, a piece alone.
+        budget: most tokens of the step, 3 or more; None: `chunk_tokens`.
         """
-        pieces: list[Piece] = []
+        budget = self._chunk_tokens if budget is None else min(budget, self._chunk_tokens)
         free -= self.reserved
-        if self.prefilling is not None:
-            pieces.append(self._piece(self.prefilling))
-        if not pieces or (pieces[0].completes and self._calls.chunk == "batch"):
-            while self._waiting and len(self._waiting[0].live) <= free:
-                piece = self._piece(self._waiting[0])
-                if pieces and not self._fits([*pieces, piece]):
-                    break
-                self._depart(self._waiting.popleft())
-                free -= len(piece.sequence.live)
-                pieces.append(piece)
+        begun = [] if self.prefilling is None else [self._piece(self.prefilling, budget)]
+        pieces = begun
+        if not begun or (begun[0].completes and self._calls.chunk == "batch"):
+            ready = [self._piece(sequence, budget) for sequence in self._with_rows(free)]
+            pieces = _choose(begun, ready, budget)
+            for piece in pieces[len(begun) :]:
+                self._waiting.remove(piece.sequence)
+                self._depart(piece.sequence)
         if pieces:
             self.prefilling = None if pieces[-1].completes else pieces[-1].sequence
         return pieces
@@ -122,15 +129,42 @@ class Scheduler:
         self.departed += 1
         self.departed_tokens += sequence.request.prompt_tokens
 
-    def _piece(self, sequence: Sequence) -> Piece:
+    def _with_rows(self, free: int) -> Iterator[Sequence]:
+        """Yield the oldest requests, as long as `free` rows are enough for all of them together."""
+        for sequence in self._waiting:
+            free -= len(sequence.live)
+            if free < 0:
+                return
+            yield sequence
+
+    def _piece(self, sequence: Sequence, budget: int) -> Piece:
         remaining = len(sequence.request.prompt) - sequence.consumed
-        lengths = range(min(remaining, self._chunk_tokens), 0, -1)
+        lengths = range(min(remaining, budget), 0, -1)
         length = next(length for length in lengths if remaining - length != 1 and self._calls.allow(length))
         return Piece(sequence, sequence.consumed, length)
 
-    def _fits(self, pieces: list[Piece]) -> bool:
-        grid = len(pieces) * max(piece.length for piece in pieces)
-        return grid + sum(len(piece.sequence.request.source or ()) for piece in pieces) <= self._chunk_tokens
+
+def _choose(begun: list[Piece], ready: list[Piece], budget: int) -> list[Piece]:
+    """Return what shares a step, by age: what is begun, the oldest, and what is of about its length."""
+    if not ready or (begun and not _fit([*begun, ready[0]], budget)):
+        return begun
+    chosen = [*begun, ready[0]]
+    if not ready[0].completes:
+        return chosen
+    others = [piece for piece in ready[1:] if piece.completes]
+    # The sort is stable: of two that are as near, the older one.
+    for piece in sorted(others, key=lambda piece: abs(piece.length - ready[0].length)):
+        if _fit([*chosen, piece], budget):
+            chosen.append(piece)
+    among = set(map(id, chosen))
+    return [*begun, *(piece for piece in ready if id(piece) in among)]
+
+
+def _fit(pieces: list[Piece], budget: int) -> bool:
+    grid = len(pieces) * max(piece.length for piece in pieces)
+    padding = grid - sum(piece.length for piece in pieces)
+    sources = sum(len(piece.sequence.request.source or ()) for piece in pieces)
+    return grid + sources <= budget and (grid <= _SMALL or padding <= _MOST_PADDING * grid)
 
 
 def _deadline(sequence: Sequence) -> float:

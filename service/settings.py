@@ -41,10 +41,19 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(50051, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     device: Literal["cpu", "cuda", "auto"] = Field("cpu", description="where models run; auto takes cuda if it works")
-    threads: int = Field(0, ge=0, le=1024, description="threads that compute inside one step; 0: one for every core")
+    threads: int = Field(0, ge=0, le=1024, description="threads that compute inside one step; 0: as many as pay")
+    spin: Literal["on", "off", "auto"] = Field(
+        "auto", description="whether these threads wait busily for work: faster steps, no idle core; auto: if it pays"
+    )
     rows: int = Field(32, ge=1, le=4096, description="sequences of one model that run at once")
     queue_limit: int = Field(256, ge=1, le=100_000, description="requests to one model that may wait")
     chunk_tokens: int = Field(256, ge=3, le=65536, description="most prompt tokens consumed between two decode steps")
+    max_itl_ms: float = Field(
+        0.0,
+        ge=0,
+        le=60_000,
+        description="longest wait between two tokens of a stream that prompts of others should cause; 0: any",
+    )
     max_new_tokens_limit: int = Field(4096, ge=1, le=1_000_000, description="most new tokens a request may ask for")
     drafts: str = Field(
         "off", min_length=1, description="what proposes tokens where requests do not say: off, prompt, or a model"

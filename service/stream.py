@@ -65,7 +65,11 @@ class Stream:
     @property
     def done(self) -> bool:
         """Whether every sample has finished and been received, or been cancelled."""
-        return all(outlet.closed for outlet in self.outlets)
+        # Asked for every message, and all() over a generator takes four times as long.
+        for outlet in self.outlets:  # noqa: SIM110
+            if not outlet.closed:
+                return False
+        return True
 
     def cancel(self) -> None:
         """Give up everything not yet received, and free the rows within one step. Idempotent."""

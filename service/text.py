@@ -32,6 +32,8 @@ class SampleText:
         Of several stop strings that this token completes, the one that begins first counts, then the longest.
         """
         assert self.matched is None, "the text has ended"
+        if not self._stop_strings:
+            return self._decoder.push(token_id)
         self._held += self._decoder.push(token_id)
         return self._show(len(self._held) - self._beginning())
 

@@ -43,13 +43,13 @@ class Call:
         timeout = dict(context.invocation_metadata()).get(TIMEOUT)
         self._deadline = None if timeout is None else time.monotonic() + float(timeout)
         # Room for one message: the servicer waits until it is taken. None wakes a taker for whom nothing comes.
-        self._room: asyncio.Queue[Message | None] = asyncio.Queue(1)
+        self._room: asyncio.Queue[bytes | None] = asyncio.Queue(1)
 
     def time_remaining(self) -> float | None:
         """Return the seconds until the caller's deadline, or None: it has none."""
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
-    async def write(self, message: Message) -> None:
+    async def write(self, message: bytes) -> None:
         """Let `stream` yield a message, once it has yielded the one before and the replica may send another."""
         await self._pace.turn()
         await self._room.put(message)
@@ -68,14 +68,14 @@ class Call:
         except grpc.aio.AbortError:
             return empty
 
-    async def stream(self, handler: Coroutine[None, None, None], empty: Message) -> AsyncGenerator[Message, None]:
+    async def stream(self, handler: Coroutine[None, None, None], empty: _Answer) -> AsyncGenerator[_Answer, None]:
         """Run `handler` and yield what it writes; `empty` at the end, if that is a status. Leaving early cancels it."""
         task = asyncio.create_task(handler)
         task.add_done_callback(self._wake)
         try:
             while not (task.done() and self._room.empty()):
                 if (message := await self._room.get()) is not None:
-                    yield message
+                    yield type(empty).FromString(message)
             try:
                 await task
             except grpc.aio.AbortError:

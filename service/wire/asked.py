@@ -37,8 +37,8 @@ class Asked:
         most, limit = self.generation.stop.max_new_tokens, self.model.manifest.context_limit
         return most if limit is None else min(most, limit - len(self.generation.prompt))
 
-    def started(self) -> pb.GenerateResponse:
-        """Return the first message of the stream."""
+    def started(self) -> bytes:
+        """Return the first message of the stream, serialised."""
         started = pb.Started(
             request_id=self.generation.request_id,
             model=self.model.reference,
@@ -49,7 +49,7 @@ class Asked:
             drafts=told(self.generation.drafts),
         )
         started.stop.max_new_tokens = self.room
-        return pb.GenerateResponse(started=started)
+        return pb.GenerateResponse(started=started).SerializeToString()
 
     def ended(self) -> Ending | None:
         """Return why the sample that is resumed had already ended in tokens, or None if it goes on."""

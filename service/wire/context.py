@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import NoReturn, Protocol
 
 import grpc
-from google.protobuf.message import Message
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -19,8 +18,8 @@ class Context(Protocol):
     def time_remaining(self) -> float | None:
         """Return the seconds until the call's deadline, or None: it has none."""
 
-    async def write(self, message: Message) -> None:
-        """Send one message of a stream, once there is room for it."""
+    async def write(self, message: bytes) -> None:
+        """Send one message of a stream, serialised, once there is room for it."""
 
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Metadata) -> NoReturn:
         """End the call with a status. Raises grpc.aio.AbortError."""

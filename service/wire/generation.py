@@ -114,14 +114,15 @@ async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, cal
         while not stream.done:
             for chunk in await stream.receive():
                 for message in _messages(asked, replies[chunk.sample], stream, chunk):
-                    call.tokens += len(message.delta.token_ids)
                     await context.write(message)
     finally:
         stream.cancel()
+        call.tokens = sum(reply.fresh for reply in replies.values())
 
 
-def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Iterator[pb.GenerateResponse]:
+def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Iterator[bytes]:
     """Yield what `chunk` brings; a stop string in it ends the sample, here and in the engine."""
+    # One by one: what a stream that was far behind finds can be more than the loop should be held up for.
     if chunk.prompt_scores is not None:
         yield from prompt_scores(chunk.prompt_scores, asked.model.tokenizer)
     yield from reply.deltas(chunk)

@@ -1,4 +1,4 @@
-"""The messages of one sample, made of what the engine hands out: as few as the limit of tokens in one allows.
+"""The messages of one sample, as bytes, made of what the engine hands out: as few as the limit of tokens allows.
 
 Text is matched against stop strings here, because only here is there text. Knows nothing about calls.
 """
@@ -13,6 +13,7 @@ from service.chunk import Chunk, ScoredToken, Timings
 from service.text import SampleText
 from service.wire import convert
 from service.wire.convert import Ending
+from service.wire.deltas import delta
 
 MOST_SCORES_PER_MESSAGE = 1024
 
@@ -39,43 +40,56 @@ class Reply:
         self._advance(request.resume_token_ids)
 
     @property
+    def fresh(self) -> int:
+        """Tokens of the sample that were not resumed."""
+        return self.position - self._resumed
+
+    @property
     def matched(self) -> str | None:
         return None if self._text is None else self._text.matched
 
-    def deltas(self, chunk: Chunk) -> Iterator[pb.GenerateResponse]:
+    def deltas(self, chunk: Chunk) -> Iterator[bytes]:
         """Yield the new tokens and their text, up to the token that completes a stop string."""
         for start in range(0, len(chunk.token_ids), self._most):
             position = self.position
             token_ids, text = self._advance(chunk.token_ids[start : start + self._most])
-            delta = pb.TokenDelta(sample=self._sample, position=position, token_ids=token_ids, text=text)
-            if chunk.logprobs is not None:
+            if chunk.logprobs is None:
+                yield delta(self._sample, position, token_ids, text)
+            else:
                 scores = chunk.logprobs[start : start + len(token_ids)]
-                delta.logprobs.extend(convert.token_logprobs(scores, self._tokenizer))
-            yield pb.GenerateResponse(delta=delta)
+                yield self._scored(position, token_ids, text, scores)
             if self.matched is not None:
                 return
 
     def end(
         self, ending: Ending, spent: Timings, prompt_tokens: int, drafts: tuple[int, int] = (0, 0)
-    ) -> Iterator[pb.GenerateResponse]:
+    ) -> Iterator[bytes]:
         """Yield the text that was held back, if any, and the end. A stop string in the text goes before `ending`.
 
         drafts: tokens proposed, and taken.
         """
         if self._text is not None and (text := self._text.finish()):
-            yield pb.GenerateResponse(delta=pb.TokenDelta(sample=self._sample, position=self.position, text=text))
+            yield delta(self._sample, self.position, (), text)
         if self.matched is not None:
             ending = {"reason": "FINISH_REASON_STOP_STRING", "stop_string": self.matched}
         usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=self.position, resumed_tokens=self._resumed)
         usage.drafted_tokens, usage.accepted_tokens = drafts
         finished = pb.Finished(sample=self._sample, usage=usage, timings=convert.timings(spent), **ending)
-        yield pb.GenerateResponse(finished=finished)
+        yield pb.GenerateResponse(finished=finished).SerializeToString()
+
+    def _scored(self, position: int, token_ids: Sequence[int], text: str, scores: Sequence[ScoredToken]) -> bytes:
+        message = pb.TokenDelta(sample=self._sample, position=position, token_ids=token_ids, text=text)
+        message.logprobs.extend(convert.token_logprobs(scores, self._tokenizer))
+        return pb.GenerateResponse(delta=message).SerializeToString()
 
     def _advance(self, token_ids: Sequence[int]) -> tuple[Sequence[int], str]:
         """Append tokens, up to the one that completes a stop string. Returns those, and the text certain by them."""
         if self._text is None:
             self.position += len(token_ids)
             return token_ids, ""
+        if len(token_ids) == 1:
+            self.position += 1
+            return token_ids, self._text.push(token_ids[0])
         parts = []
         for count, token_id in enumerate(token_ids, 1):
             parts.append(self._text.push(token_id))
@@ -86,9 +100,9 @@ class Reply:
         return token_ids, "".join(parts)
 
 
-def prompt_scores(scores: Iterable[ScoredToken], tokenizer: Tokenizer) -> Iterator[pb.GenerateResponse]:
+def prompt_scores(scores: Iterable[ScoredToken], tokenizer: Tokenizer) -> Iterator[bytes]:
     """Yield the log-probabilities of a prompt."""
     messages = convert.token_logprobs(scores, tokenizer)
     for start in range(0, len(messages), MOST_SCORES_PER_MESSAGE):
         part = messages[start : start + MOST_SCORES_PER_MESSAGE]
-        yield pb.GenerateResponse(prompt_scores=pb.PromptScores(logprobs=part))
+        yield pb.GenerateResponse(prompt_scores=pb.PromptScores(logprobs=part)).SerializeToString()

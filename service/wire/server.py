@@ -14,11 +14,12 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from protos.seqstream.v1 import generation_pb2, generation_pb2_grpc, model_pb2, model_pb2_grpc
+from protos.seqstream.v1 import generation_pb2, model_pb2, model_pb2_grpc
 from service.metrics import collect_all
 from service.models import Models
 from service.wire.calls import Calls
 from service.wire.generation import GenerationServicer
+from service.wire.methods import generation_methods
 from service.wire.model import ModelServicer
 
 # Time in which the last statuses reach clients, and after which streams of the health service are cut.
@@ -62,7 +63,7 @@ class Server:
         age = (("grpc.max_connection_age_ms", int(1e3 * max_connection_age)),) if max_connection_age else ()
         self._server = grpc.aio.server(options=_OPTIONS + age)
         generation = GenerationServicer(models, self._calls, most_new_tokens)
-        generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, self._server)
+        self._server.add_generic_rpc_handlers((generation_methods(generation),))
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(models, self._calls), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         files = (generation_pb2, model_pb2, health_pb2)

@@ -42,7 +42,7 @@ async def test_a_servicer_is_never_ahead_by_more_than_one_message():
     async def handler(call: Call) -> None:
         for position in range(100):
             written.append(position)
-            await call.write(message(position))
+            await call.write(message(position).SerializeToString())
 
     call, taken = Call(Carried(), FAST), 0
     async for received in call.stream(handler(call), pb.GenerateResponse()):
@@ -60,7 +60,7 @@ async def test_leaving_a_stream_cancels_its_servicer():
     async def handler(call: Call) -> None:
         try:
             for position in range(100):
-                await call.write(message(position))
+                await call.write(message(position).SerializeToString())
         finally:
             ended.set()
 
@@ -73,7 +73,7 @@ async def test_leaving_a_stream_cancels_its_servicer():
 
 async def test_a_status_comes_behind_the_messages_as_an_empty_one():
     async def handler(call: Call) -> None:
-        await call.write(message(0))
+        await call.write(message(0).SerializeToString())
         await call.abort(grpc.StatusCode.INTERNAL, "broken", (("key", b"value"),))
 
     context = Carried()
@@ -86,7 +86,7 @@ async def test_a_status_comes_behind_the_messages_as_an_empty_one():
 
 async def test_what_a_servicer_raises_is_raised():
     async def handler(call: Call) -> None:
-        await call.write(message(0))
+        await call.write(message(0).SerializeToString())
         raise ZeroDivisionError
 
     call = Call(Carried(), FAST)

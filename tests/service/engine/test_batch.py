@@ -54,9 +54,9 @@ def test_short_prompts_are_padded_into_one_step():
     for prompt in ([1, 2, 3], [5], [8, 9]):
         bench.submit(prompt)
     bench.iterate()
-    assert bench.runner.calls[0] == (0, (2, 3), (0, 0)), "two of three fill the chunk of six"
+    assert bench.runner.calls[0] == (0, (2, 3), (0, 0)), "two of three fill the chunk of six: those nearest in length"
     bench.iterate()
-    assert bench.runner.calls[1:] == [(0, (2, 1), (3, 1)), (2, (1, 2), (0,)), (0, (3, 1), (4, 2, 2))]
+    assert bench.runner.calls[1:] == [(0, (2, 1), (3, 2)), (2, (1, 1), (0,)), (0, (3, 1), (4, 3, 1))]
 
 
 def test_samples_share_one_prefill_and_differ_by_their_numbers():

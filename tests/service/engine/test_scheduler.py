@@ -1,4 +1,4 @@
-"""Which prompts are consumed when: first come first served, never more than a chunk, nothing lost."""
+"""Which prompts are consumed when: the oldest first and who is like it, never more than a chunk, nothing lost."""
 
 import itertools
 
@@ -29,20 +29,20 @@ def sequence(prompt=1, samples=1, source=0, deadline=None, name="r"):
     return Sequence(Stream(request, Inbox(), lambda: 0.0), 0.0)
 
 
-def planned(scheduler, free):
+def planned(scheduler, free, budget=None):
     """Plan a step and consume it, as the batch does."""
-    pieces = scheduler.plan(free)
+    pieces = scheduler.plan(free, budget)
     for piece in pieces:
         assert piece.start == piece.sequence.consumed
         piece.sequence.consumed += piece.length
     return pieces
 
 
-def check_step(pieces, chunk):
+def check_step(pieces, chunk, budget):
     lengths = [piece.length for piece in pieces]
     sources = sum(len(piece.sequence.request.source or ()) for piece in pieces)
-    assert len(pieces) * max(lengths) <= CHUNK
-    assert len(pieces) == 1 or len(pieces) * max(lengths) + sources <= CHUNK
+    assert len(pieces) * max(lengths) <= budget
+    assert len(pieces) == 1 or len(pieces) * max(lengths) + sources <= budget
     assert len(pieces) == 1 or all(piece.completes for piece in pieces)
     behind = [piece for piece in pieces if piece.start > 0]
     assert all(piece.length >= 2 for piece in behind), "one token would go the way of a decode step"
@@ -65,26 +65,33 @@ def test_no_piece_is_one_more_than_a_multiple_of_the_block(length, chunk_tokens,
 
 
 @given(st.lists(REQUEST, max_size=20), st.sampled_from(["batch", "single"]), st.integers(4, 8), st.randoms())
-def test_prompts_are_consumed_in_order_within_the_budget(requests, chunk, rows, random):
+def test_whoever_starts_does_so_with_the_oldest_and_takes_nobodys_row(requests, chunk, rows, random):
     scheduler = Scheduler(Calls(chunk=chunk), CHUNK)
-    waiting = [sequence(*request) for request in requests]
-    arrivals, running, order, finished = iter(waiting), 0, [], []
-    left = list(waiting)
-    while len(finished) < len(waiting):
+    everything = [sequence(*request) for request in requests]
+    arrivals, running, queue, finished = iter(everything), 0, [], []
+    while len(finished) < len(everything):
         for one in itertools.islice(arrivals, random.randint(0, 3)):
             scheduler.add(one)
-            left.remove(one)
+            queue.append(one)
         running = random.randint(0, running)  # some samples end
-        pieces = planned(scheduler, rows - running)
+        budget = random.randint(3, CHUNK)
+        free = rows - running - scheduler.reserved
+        pieces = planned(scheduler, rows - running, budget)
+        started = [piece.sequence for piece in pieces if piece.start == 0]
         if pieces:
-            check_step(pieces, chunk)
-        order += [piece.sequence for piece in pieces if piece.start == 0]
+            check_step(pieces, chunk, budget)
+        if started:
+            assert started[0] is queue[0], "the oldest is never passed"
+            passed = queue[: 1 + queue.index(started[-1])]
+            assert sum(one.request.samples for one in passed) <= free, "those who are passed keep their rows"
+            assert started == [one for one in queue if one in started], "among themselves in the order of arrival"
+        queue = [one for one in queue if one not in started]
         finished += [piece.sequence for piece in pieces if piece.completes]
         running += sum(piece.sequence.request.samples for piece in pieces if piece.completes)
         assert running + scheduler.reserved <= rows
-        assert scheduler.departed == len(order)
-    assert order == finished == waiting
-    assert all(one.consumed == len(one.request.prompt) for one in waiting)
+        assert scheduler.departed == len(finished) + len(scheduler.begun)
+    assert len(set(map(id, finished))) == len(finished)
+    assert all(one.consumed == len(one.request.prompt) for one in everything)
     assert scheduler.idle
 
 
@@ -105,6 +112,40 @@ def test_waiting_short_prompts_share_a_step():
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [4, 2, 3, 4]
     assert [piece.length for piece in planned(scheduler, 9)] == [1]
+
+
+def test_prompts_of_one_length_share_a_step_and_those_between_wait_for_the_next():
+    scheduler = Scheduler(Calls(chunk="single"), 256)
+    for length in (100, 10, 90, 11, 12):
+        scheduler.add(sequence(length))
+    assert [piece.length for piece in planned(scheduler, 9)] == [100, 90]
+    assert [piece.length for piece in planned(scheduler, 9)] == [10, 11, 12]
+
+
+def test_a_long_prompt_between_short_ones_costs_no_padding_and_is_next():
+    scheduler = Scheduler(Calls(chunk="single"), 256)
+    for length in (40, 200, 40, 40, 40, 40, 40, 40):
+        scheduler.add(sequence(length))
+    assert [piece.length for piece in planned(scheduler, 9)] == [40] * 6, "six of forty fill the budget"
+    assert [piece.length for piece in planned(scheduler, 9)] == [200]
+    assert [piece.length for piece in planned(scheduler, 9)] == [40]
+
+
+def test_nobody_takes_the_row_of_a_request_that_is_passed():
+    scheduler = Scheduler(Calls(chunk="single"), 256)
+    for length in (40, 200, 40):
+        scheduler.add(sequence(length))
+    assert [piece.length for piece in planned(scheduler, 2)] == [40], "the second row is for the second request"
+    assert [piece.length for piece in planned(scheduler, 1)] == [200]
+
+
+def test_a_smaller_budget_cuts_pieces_and_none_is_a_single_token():
+    scheduler = Scheduler(Calls(chunk="single"), CHUNK)
+    scheduler.add(sequence(14))
+    assert [planned(scheduler, 1, budget)[0].length for budget in (3, 5, 3, 3)] == [3, 5, 3, 3]
+    scheduler.add(sequence(7))
+    assert [planned(scheduler, 1, 3)[0].length for _ in range(3)] == [3, 2, 2]
+    assert scheduler.idle
 
 
 @pytest.mark.parametrize(("chunk", "expected"), [("batch", [4, 3]), ("single", [4])])

@@ -63,10 +63,16 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serve(
-    folder: Path, rows: int = 4, queue_limit: int = 4, most: int = MOST_NEW_TOKENS, drafts: str = "off"
+    folder: Path,
+    rows: int = 4,
+    queue_limit: int = 4,
+    most: int = MOST_NEW_TOKENS,
+    *,
+    max_itl_seconds: float = 0.0,
+    drafts: str = "off",
 ) -> AsyncIterator[Running]:
     """Serve a folder on a free port."""
-    models = with_drafts(load_models(folder, "cpu", 1, EngineSettings(rows, queue_limit, chunk_tokens=16)), drafts)
+    models = with_drafts(load_models(folder, "cpu", 1, EngineSettings(rows, queue_limit, 16, max_itl_seconds)), drafts)
     server = Server(models, most)
     address = await server.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(address) as channel:

@@ -211,7 +211,9 @@ def test_without_a_port_there_are_none(process):
 def test_a_port_in_use_is_one_line(models_folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = open_process(["--models", str(models_folder), "--port", "0", "--metrics-port", str(port)])
+        server = open_process(
+            ["--models", str(models_folder), "--port", "0", "--threads", "1", "--metrics-port", str(port)]
+        )
         output, errors = server.communicate(timeout=PATIENCE)
     assert (server.returncode, output) == (2, "")
     assert errors == f"error: cannot serve metrics on 127.0.0.1:{port}: Address already in use\n"
@@ -220,7 +222,9 @@ def test_a_port_in_use_is_one_line(models_folder):
 def test_a_grpc_port_in_use_ends_metrics_too(models_folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = open_process(["--models", str(models_folder), "--port", str(port), "--metrics-port", "0"])
+        server = open_process(
+            ["--models", str(models_folder), "--port", str(port), "--threads", "1", "--metrics-port", "0"]
+        )
         output, errors = server.communicate(timeout=PATIENCE)
     assert (server.returncode, output) == (2, "")
     assert errors == f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n"

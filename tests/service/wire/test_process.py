@@ -16,7 +16,7 @@ from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
 from service.__main__ import main
 from tests.service.wire.asking import endless, read, tokens_of
-from tests.service.wire.running import ENVIRONMENT, PATIENCE, ROOT, open_process, start_process
+from tests.service.wire.running import ENVIRONMENT, PATIENCE, ROOT, Process, open_process, start_process
 from tests.service.wire.slow import LONG
 
 
@@ -206,7 +206,7 @@ def test_what_keeps_it_from_starting_is_one_line(models_folder, tmp_path, capsys
 
 def test_a_port_in_use_keeps_the_process_from_starting(models_folder, process):
     port = process().address.rpartition(":")[2]
-    second = open_process(["--models", str(models_folder), "--port", port])
+    second = open_process(["--models", str(models_folder), "--port", port, "--threads", "1"])
     output, errors = second.communicate(timeout=PATIENCE)
     assert (second.returncode, output) == (2, "")
     assert errors == f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
@@ -243,3 +243,21 @@ def test_a_server_loads_nothing_of_training_or_export(models_folder):
     loaded = set(json.loads(output.stdout))
     assert "onnxruntime" in loaded
     assert not loaded & {"torch", "onnx", "onnxscript", "training", "export"}
+
+
+async def test_a_server_chooses_its_threads_and_says_why(models_folder):
+    arguments = ["--models", str(models_folder), "--port", "0", "--threads", "2", "--max-itl-ms", "50"]
+    server = Process(open_process(arguments))
+    server.terminate()
+    code, errors = await ended(server)
+    assert code == 0
+    assert "gru@1: computes with 2 threads that" in errors
+
+
+async def test_spinning_that_is_told_is_not_measured(models_folder):
+    arguments = ["--models", str(models_folder), "--port", "0", "--threads", "2", "--spin", "off"]
+    server = Process(open_process(arguments))
+    server.terminate()
+    code, errors = await ended(server)
+    assert code == 0
+    assert "computes with" not in errors

@@ -38,17 +38,24 @@ def deltas(reply: Reply, token_ids: list[int], cut: int) -> list[pb.TokenDelta]:
     for start in range(0, len(token_ids), cut):
         if reply.matched is None:
             chunk = Chunk(0, start, token_ids[start : start + cut])
-            sent += [message.delta for message in reply.deltas(chunk)]
+            sent += [pb.GenerateResponse.FromString(message).delta for message in reply.deltas(chunk)]
     return sent
 
 
 def end(reply: Reply) -> list[pb.GenerateResponse]:
-    return list(reply.end({"reason": "FINISH_REASON_MAX_TOKENS"}, Timings(0, 0, 0), 1))
+    messages = reply.end({"reason": "FINISH_REASON_MAX_TOKENS"}, Timings(0, 0, 0), 1)
+    return [pb.GenerateResponse.FromString(message) for message in messages]
 
 
 def test_a_long_chunk_is_cut_into_messages():
     reply = Reply(0, tokenizer(), asked([], most=4))
     assert [len(delta.token_ids) for delta in deltas(reply, list(range(100, 110)), cut=10)] == [4, 4, 2]
+
+
+def test_messages_are_made_one_by_one_so_that_a_long_chunk_holds_up_nobody():
+    reply = Reply(0, tokenizer(), asked([], most=4))
+    messages = reply.deltas(Chunk(0, 0, list(range(100, 110))))
+    assert [(len(next(messages)) > 0, reply.fresh) for _ in range(3)] == [(True, 4), (True, 8), (True, 10)]
 
 
 @given(token_ids=TOKENS, stops=STOPS, most=st.integers(1, 5), cut=st.integers(1, 7), broken=st.integers(0, 40))
