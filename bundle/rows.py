@@ -65,6 +65,17 @@ class Rows:
                 for side in range(len(set(buffer.sides))):
                     self.memory.copy(buffer.address(side, target), place, buffer.row_bytes)
 
+    def rewind(self, row: int, count: int) -> None:
+        """Let `row` forget its last `count` tokens. Only for states of which `Manifest.rewinds` holds.
+
+        Cache entries behind a counter are written before they are read again: they stay as they are.
+        """
+        for buffer in self._recurrent:
+            assert buffer.spec.counter, "other recurrent states cannot be turned back"
+            content = (self.read(buffer.spec.name, row, 1) - count).view(np.uint8)
+            for side in range(2):
+                self.memory.write(buffer.address(side, row), content)
+
     def read_filled(self, name: str, row: int, used: int) -> NDArray[np.generic]:
         """Return a copy of the first `used` entries, along its axis, of state `name` of `row`, on the host."""
         buffer = self.buffers[name]

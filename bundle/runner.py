@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from bundle.device import CUDA, Device, DeviceError, open_session
+from bundle.device import CUDA, Device, DeviceError, on_gpu, open_session
 from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle, BundleError
 from bundle.memory import DeviceMemory, HostMemory
 from bundle.rows import Rows
@@ -57,7 +57,7 @@ class _Call:
 
 
 class Runner:
-    """A bundle opened for running on one device. Not safe for concurrent use."""
+    """A bundle opened for running on one device. Threads may use it at the same time, each with rows of its own."""
 
     def __init__(self, bundle: Bundle, device: Device = "cpu", threads: int = 0, spin: bool = True) -> None:
         """Open the graphs of `bundle`.
@@ -70,6 +70,8 @@ class Runner:
             DeviceError: the device cannot be used.
         """
         self.manifest = bundle.manifest
+        if self.manifest.precision == "fp16":
+            device = on_gpu(device)
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))

@@ -6,15 +6,18 @@ Knows nothing about how; it turns a command line into calls and failures into on
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from pydantic import ValidationError
 from rich.console import Console
 
 from bundle.folder import Bundle
+from bundle.manifest import PrecisionName
+from export.quantize.precision import MAX_LOSS, Precision
 from export.refusal import Refusal
 from export.report import show
 from export.subject import Builder, Subject, from_builder, from_run
@@ -48,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         subject = _subject(options)
         name = options.name or Path(options.subject).resolve().name
         version = options.version if options.version is not None else next_version(options.models, name)
-        bundle = _write(subject, Target(options.models, name, version), options.threads)
+        bundle = _write(subject, Target(options.models, name, version), _precision(options, subject), options.threads)
     except Refusal as refusal:
         return _fail(f"refused, nothing written: {refusal}", REFUSED)
     except ValidationError as error:  # of the manifest: the name, a state, a special token
@@ -78,8 +81,44 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--source-tokenizer", type=Path, metavar="FILE", help="of the encoder, if there is one")
     for role in ("pad", "bos", "eos"):
         own.add_argument(f"--{role}", metavar="TOKEN", help=f"name of that token in the tokenizer [<{role}>]")
+    _add_precision(parser)
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="for the checks [all cores]")
     return parser
+
+
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("precision")
+    group.add_argument("--precision", choices=get_args(PrecisionName), default="fp32",
+                       help="fp32 [default]; w8a8: weights and values in 8 bits; int8: weights in 8 bits; int4: in 4, "
+                       "which usually needs a higher --max-loss; fp16: for GPUs")  # fmt: skip
+    group.add_argument("--calibration", type=Path, metavar="FILE", help="text to calibrate with and, other parts of "
+                       "it, to measure the loss on; source<TAB>target lines for a model with a source "
+                       "[held-out text in the run folder]")  # fmt: skip
+    group.add_argument("--max-loss", type=_share, metavar="SHARE", default=MAX_LOSS,
+                       help="most that perplexity may grow; above it nothing is written [0.01]")  # fmt: skip
+
+
+def _precision(options: argparse.Namespace, subject: Subject) -> Precision:
+    if options.precision == "fp32" and options.calibration is not None:
+        raise ValueError("--calibration: fp32 needs none; only with another --precision")
+    text = options.calibration or subject.text
+    if options.precision != "fp32" and text is None:
+        raise ValueError(
+            f"--precision {options.precision}: needs text to measure its loss on; give a file with --calibration"
+        )
+    if text is not None and not text.is_file():
+        raise ValueError(f"--calibration: {text}: no such file")
+    return Precision(options.precision, options.max_loss, text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} given, a share from 0 is allowed, such as 0.01")
+    return share
 
 
 def _positive(text: str) -> int:
@@ -103,10 +142,10 @@ def _subject(options: argparse.Namespace) -> Subject:
     return from_builder(Builder(function, options.checkpoint, options.tokenizer, options.source_tokenizer, special))
 
 
-def _write(subject: Subject, target: Target, threads: int) -> Bundle:
+def _write(subject: Subject, target: Target, precision: Precision, threads: int) -> Bundle:
     console = Console(stderr=True)
     with console.status(f"exporting and verifying {target.name}@{target.version}: seconds to a minute"):
-        return write_bundle(subject, target, threads)
+        return write_bundle(subject, target, threads, precision)
 
 
 def _fail(message: str, status: int) -> int:

@@ -7,6 +7,7 @@ kernels for one token and for many, sums are taken in another order and float32 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import cycle
 
 from export.check import Case, Check
@@ -21,17 +22,22 @@ from export.checks import (
 )
 from export.greedy import same_greedy_tokens
 from export.sequences import Maker
-from export.state_checks import ROWS, copies_are_equal, only_own_state
+from export.state_checks import ROWS, copies_are_equal, only_own_state, rewound_rows_are_equal
 
 # Rows of the largest crowd: one more than the server's default, so that every smaller number of rows is met as well.
 CROWD = 33
 GREEDY_TOKENS = 200
+# How far a rounded graph may be from itself where kernels differ, as a share of the largest value.
+ROUNDED = 0.2
+# The same for half precision on a GPU.
+HALF = 0.05
 
 # Between kernels that sum in another order.
 _ROUNDING = 1e-4
 
 _PIECES = ((16,), (2, 3), (1, 7, 32, 16, 40), (1,))
 _PADDING = (1, 6, 2)
+_REWINDS = ((1, 0, 1), (5, 2, 3), (9, 3, 12))  # tokens before, kept and forgotten
 # Small pieces, and decode steps, of one row of a large model: what is before them goes in one piece.
 _LARGE_PIECES, _LARGE_STEPS = 8, 32
 
@@ -48,8 +54,31 @@ def contract() -> tuple[Check, ...]:
         Check("logits where asked", 0.0, _long, same_where_asked),
         Check("own state only", 0.0, _steps, only_own_state),
         Check("copied rows", 0.0, _copies, copies_are_equal),
+        Check("rewound rows", 0.0, _rewound, rewound_rows_are_equal),
         Check("greedy", 1e-5, greedy_cases, same_greedy_tokens),
     )
+
+
+def against_model() -> tuple[Check, ...]:
+    """Return the checks that compare with the model itself, or are as sharp: for graphs that will be rounded next."""
+    return tuple(check for check in contract() if check.tolerance)
+
+
+def rounded_contract() -> tuple[Check, ...]:
+    """Return what graphs with rounded weights and values keep: every bit that fp32 keeps.
+
+    Token by token another kernel sums in another order; where a value lies between two steps of a rounding, that moves
+    it by a whole step, and what follows with it.
+    """
+    checks = (replace(check, tolerance=ROUNDED) if check.tolerance else check for check in contract())
+    return tuple(check for check in checks if check.name not in ("torch", "greedy"))
+
+
+def half_contract() -> tuple[Check, ...]:
+    """Return what graphs in half precision keep on a GPU, whose kernels depend on the shape of a call: no bits."""
+    exact = ("own state only", "copied rows")
+    checks = (check if check.name in exact else replace(check, tolerance=HALF) for check in contract())
+    return tuple(check for check in checks if check.name not in ("torch", "greedy"))
 
 
 def greedy_cases(maker: Maker) -> list[Case]:
@@ -115,3 +144,17 @@ def _steps(maker: Maker) -> list[Case]:
 def _copies(maker: Maker) -> list[Case]:
     prompt, steps = min(5, maker.limit // 2), min(4, maker.limit // 2)
     return [Case(maker.of_lengths([prompt + steps, prompt]), (prompt,), f"+ {steps} after the copy")]
+
+
+def _rewound(maker: Maker) -> list[Case]:
+    if not maker.rewinds:
+        return []
+    return [
+        Case(
+            maker.of_lengths([prompt + kept + max(3, forgotten)] * 2),
+            (prompt, kept, forgotten),
+            f"{kept} kept, {forgotten} forgotten",
+        )
+        for prompt, kept, forgotten in _REWINDS
+        if prompt + kept + max(3, forgotten) <= maker.limit
+    ]

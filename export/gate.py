@@ -8,41 +8,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bundle.folder import Bundle, BundleError
-from bundle.manifest import ParityCheck, ParityReport
-from bundle.runner import Runner
+from bundle.manifest import ParityCheck, ParityReport, PrecisionName
 from export.check import Case, Check, Measurement, Trial
 from export.contract import contract, greedy_cases, rows_needed
-from export.play import Player
+from export.play import Player, open_runner
 from export.reference import Reference
 from export.refusal import Refusal
 from export.sequences import Maker
 from training.models.step_model import StepModel
 
 
-def verify(model: StepModel, bundle: Bundle, trained_length: int, threads: int = 0) -> ParityReport:
+def verify(
+    model: StepModel, bundle: Bundle, trained_length: int, threads: int = 0, checks: Sequence[Check] = contract()
+) -> ParityReport:
     """Measure the contract between `model` and its `bundle`, whose manifest need not hold a report yet.
 
     trained_length: tokens that the model saw at once in training; the gate goes beyond it where the model can.
     threads: that ONNX Runtime computes with; 0 means one for every core.
+    checks: of the contract, by default all of them.
 
     Raises:
         Refusal: at the first case that is further off than its check allows, or if the graphs do not load.
     """
     maker = Maker(bundle.manifest, trained_length)
     try:
-        # Waiting threads sleep: bits do not depend on it, and the machine may be busy with something else.
-        runner = Runner(bundle, threads=threads, spin=False)
+        runner = open_runner(bundle, threads)
     except BundleError as error:
         raise Refusal(f"check 'loads' failed: {error}") from error
     trial = Trial(Player(runner, rows_needed(maker)), Reference(model))
-    checks = _run_all(trial, maker)
-    compared = sum(len(case.sequences) * case.numbers[0] for case in greedy_cases(maker))
-    return ParityReport(checks=checks, greedy_tokens_compared=compared)
+    results = _run_all(checks, trial, maker)
+    greedy = any(check.cases is greedy_cases for check in checks)
+    compared = sum(len(case.sequences) * case.numbers[0] for case in greedy_cases(maker)) if greedy else 0
+    return ParityReport(checks=results, greedy_tokens_compared=compared)
 
 
-def _run_all(trial: Trial, maker: Maker) -> tuple[ParityCheck, ...]:
+def _run_all(checks: Sequence[Check], trial: Trial, maker: Maker) -> tuple[ParityCheck, ...]:
     """Run every check, all that ask for the same sequences one after the other, and report them in their order."""
-    checks = contract()
     tries = [(index, case) for index, check in enumerate(checks) for case in check.cases(maker)]
     places: dict[int, int] = {}
     for _, case in tries:
@@ -56,14 +57,21 @@ def _run_all(trial: Trial, maker: Maker) -> tuple[ParityCheck, ...]:
                 f"check {check.name!r} failed at {case}: error {measured.error:.3g}, tolerance {check.tolerance:.3g}"
             )
         found[index].append((f"{case} {measured.note}".rstrip(), measured.error))
-    return tuple(_summary(check, of_check) for check, of_check in zip(checks, found, strict=True))
+    precision = trial.player.manifest.precision
+    # A check that has no case says nothing of this bundle.
+    each = ((check, of_check) for check, of_check in zip(checks, found, strict=True) if of_check)
+    return tuple(_summary(check, precision, of_check) for check, of_check in each)
 
 
-def _summary(check: Check, found: Sequence[tuple[str, float]]) -> ParityCheck:
+def _summary(check: Check, precision: PrecisionName, found: Sequence[tuple[str, float]]) -> ParityCheck:
     """Return what stands in the manifest: the cases of a check, in words, and the largest error among them."""
     shapes, errors = tuple(case for case, _ in found), (error for _, error in found)
     return ParityCheck(
-        name=check.name, shapes=shapes, tolerance=check.tolerance, largest_error=max(errors, default=0.0)
+        name=check.name,
+        precision=precision,
+        shapes=shapes,
+        tolerance=check.tolerance,
+        largest_error=max(errors, default=0.0),
     )
 
 

@@ -10,14 +10,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
+from bundle.device import DeviceError, open_session
+from bundle.folder import Bundle
 from bundle.manifest import StateSpec
+from bundle.memory import COPY_GRAPH
 from bundle.runner import Runner, StepOutput
 from export.extent import Array, Extent
 from export.sequences import Ids, Sequences
 
 Floats = NDArray[np.float32]
+
+
+def open_runner(bundle: Bundle, threads: int) -> Runner:
+    """Open `bundle` on the CPU, or on a GPU if only those run its precision. Raises BundleError, DeviceError."""
+    # Waiting threads sleep: bits do not depend on it, and the machine may be busy with something else.
+    return Runner(bundle, "auto" if bundle.manifest.precision == "fp16" else "cpu", threads=threads, spin=False)
+
+
+def check_gpu() -> None:
+    """Make sure that there is a GPU to verify on. Raises DeviceError."""
+    try:
+        open_session(str(COPY_GRAPH), onnxruntime.SessionOptions(), "cuda")
+    except DeviceError as error:
+        raise DeviceError(f"--precision fp16 is verified on a GPU: {error}") from None
 
 
 class Player:
@@ -56,6 +74,11 @@ class Player:
         """Copy the state of row `source` to row `target`."""
         self.rows.copy(source, target, int(self.used[source]))
         self.used[target], self._sources[target] = self.used[source], self._sources[source]
+
+    def rewind(self, row: int, count: int) -> None:
+        """Let `row` forget its last `count` tokens."""
+        self.rows.rewind(row, count)
+        self.used[row] -= count
 
     def last(self, tokens: Sequence[Ids]) -> StepOutput:
         """Feed rows from 0 on in one call, asking for the last position of each, as a server does."""

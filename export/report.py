@@ -18,13 +18,23 @@ def show(bundle: Bundle, console: Console) -> None:
     table.add_column("tolerance", justify="right")
     table.add_column("shapes (batch x length)")
     for check in manifest.parity.checks:
-        table.add_row(check.name, _number(check.largest_error), _number(check.tolerance), _shapes(check))
+        table.add_row(_name(check, bundle), _number(check.largest_error), _number(check.tolerance), _shapes(check))
     console.print(table)
     compared = manifest.parity.greedy_tokens_compared
     console.print(f"{compared} greedy tokens compared; 0 means that every bit is the same")
+    if (loss := manifest.loss) is not None:
+        console.print(
+            f"{manifest.precision}: {loss.metric} {loss.this:.3f} on {loss.tokens:,} tokens of {loss.text}, "
+            f"fp32 {loss.fp32:.3f}: {loss.loss:+.2%}"
+        )
     sizes = ", ".join(f"{name} {entry.bytes:,} bytes" for name, entry in manifest.files.items())
     console.print(f"opset {manifest.opset}; {sizes}")
     console.print(str(bundle.path), soft_wrap=True)
+
+
+def _name(check: ParityCheck, bundle: Bundle) -> str:
+    mixed = bundle.manifest.precision != "fp32"
+    return f"{check.name} ({check.precision})" if mixed else check.name
 
 
 def _number(value: float) -> str:

@@ -74,6 +74,7 @@ class Maker:
         """
         self._manifest = manifest
         self._random = np.random.default_rng(2)
+        self.rewinds = manifest.rewinds
         self._batches: dict[tuple[int, int], Sequences] = {}
         self.large = manifest.training.parameters > LARGE
         limit = manifest.context_limit or LONGEST

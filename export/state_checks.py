@@ -5,6 +5,7 @@ Reads whole buffers, filled or not: what a step must not touch includes what nob
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,6 +58,37 @@ def copies_are_equal(trial: Trial, case: Case) -> Measurement:
         errors.append(compare.distance(logits[1], logits[0]))
     errors.append(compare.states(player.states(1), player.states(0)))
     return Measurement(max(errors))
+
+
+def rewound_rows_are_equal(trial: Trial, case: Case) -> Measurement:
+    """A row that forgets tokens goes on with the bits of a row that never had them, and its neighbour is left alone.
+
+    numbers: length of the prompts, how many tokens of the next call are kept, and how many behind them are forgotten.
+    """
+    expected, before = _continued(trial.player, case, 0)
+    found, after = _continued(trial.player, case, case.numbers[2])
+    errors = [compare.rows(left.values(), right.values()) for left, right in zip(found, expected, strict=True)]
+    return Measurement(max(*errors, *map(compare.states, after, before)))
+
+
+def _continued(player: Player, case: Case, forgotten: int) -> tuple[list[dict[int, Array]], list[dict[str, Array]]]:
+    """Feed two rows in four calls, row 0 tokens beside that it forgets; return what all calls but the first gave."""
+    prompt, kept, _ = case.numbers
+    tokens = case.sequences.tokens
+    ends = (prompt, prompt + kept, prompt + kept + 2, prompt + kept + 3)
+    player.begin(case.sequences)
+    player.feed({row: ids[:prompt] for row, ids in enumerate(tokens)})
+    found: list[dict[int, Array]] = []
+    if kept or forgotten:
+        pieces = {row: ids[prompt : ends[1]] for row, ids in enumerate(tokens) if kept}
+        pieces[0] = np.concatenate((tokens[0][prompt : ends[1]], tokens[0][::-1][:forgotten]))
+        made = player.feed(pieces)
+        player.rewind(0, forgotten)
+        if kept:
+            found.append({row: logits[:kept] for row, logits in made.items()})
+    for start, end in itertools.pairwise(ends[1:]):
+        found.append(dict(player.feed({row: ids[start:end] for row, ids in enumerate(tokens)})))
+    return found, [player.states(row) for row in range(len(tokens))]
 
 
 def _buffers(player: Player) -> dict[str, Array]:

@@ -34,6 +34,7 @@ class Subject:
         trained_length: tokens that the model saw at once in training.
         chat_template: how messages become a prompt, a file in Jinja, where there is one.
         opens_with_bos: whether a prompt given as text begins with `bos`.
+        text: that took no part in training, or pairs of it, where there is some.
     """
 
     model: StepModel
@@ -45,6 +46,7 @@ class Subject:
     trained_length: int = USUAL_LENGTH
     chat_template: Path | None = None
     opens_with_bos: bool = True
+    text: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def from_run(path: Path) -> Subject:
         trained_length=length,
         chat_template=run.chat_template,
         opens_with_bos=run.opens_with_bos,
+        text=run.held_out,
     )
 
 

@@ -28,8 +28,12 @@ from bundle.folder import (
     open_bundle,
 )
 from bundle.manifest import Calls, FileEntry, Manifest, ParityReport
+from export.contract import against_model, half_contract, rounded_contract
 from export.gate import verify
 from export.graph import export_start, export_step
+from export.play import check_gpu
+from export.quantize.convert import convert
+from export.quantize.precision import FP32, HALF, Precision
 from export.steady import block
 from export.subject import Subject
 from export.weights import write_graph
@@ -58,15 +62,15 @@ def next_version(models: Path, name: str) -> int:
     return max(taken, default=0) + 1
 
 
-def write_bundle(subject: Subject, target: Target, threads: int = 0) -> Bundle:
+def write_bundle(subject: Subject, target: Target, threads: int = 0, precision: Precision = FP32) -> Bundle:
     """Export `subject`, verify the result and put it at `target`.
 
     threads: that ONNX Runtime computes with in the parity gate; 0 means one for every core.
 
     Raises:
-        Refusal: the model makes no bundle that keeps the contract; nothing is written.
+        Refusal: the model makes no bundle that keeps the contract, or the precision costs too much; nothing is written.
         FileExistsError: the version is there already.
-        ValueError: the manifest would not be valid.
+        ValueError: the manifest would not be valid, or the precision lacks a text.
     """
     if target.path.exists():
         raise FileExistsError(f"{target.path}: is there already; a version is never replaced")
@@ -76,14 +80,29 @@ def write_bundle(subject: Subject, target: Target, threads: int = 0) -> Bundle:
         folder.mkdir(parents=True)
         opset, calls = _write_files(subject, draft.top_k, folder)
         draft = draft.model_copy(update={"opset": opset, "calls": calls})
-        report = verify(subject.model, Bundle(folder, draft), subject.trained_length, threads)
+        draft = _verified(subject, Bundle(folder, draft), precision, threads)
         files = {path.name: FileEntry(sha256=digest(path), bytes=path.stat().st_size) for path in _sorted(folder)}
-        manifest = draft.model_copy(update={"parity": report, "files": files})
+        manifest = draft.model_copy(update={"files": files})
         text = manifest.model_dump_json(indent=2)
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
         open_bundle(folder)
         _publish(folder, target.path)
     return open_bundle(target.path)
+
+
+def _verified(subject: Subject, bundle: Bundle, precision: Precision, threads: int) -> Manifest:
+    """Verify the float32 graphs, give them the precision, verify that; return the manifest with what was found."""
+    model, length, draft = subject.model, subject.trained_length, bundle.manifest
+    if precision.name == FP32.name:
+        return draft.model_copy(update={"parity": verify(model, bundle, length, threads)})
+    if precision.name == HALF:
+        check_gpu()
+    before = verify(model, bundle, length, threads, against_model())
+    draft = convert(bundle, precision, threads)
+    checks = half_contract() if precision.name == HALF else rounded_contract()
+    after = verify(model, Bundle(bundle.path, draft), length, threads, checks)
+    report = ParityReport(checks=before.checks + after.checks, greedy_tokens_compared=before.greedy_tokens_compared)
+    return draft.model_copy(update={"parity": report})
 
 
 def _draft(subject: Subject, target: Target) -> Manifest:

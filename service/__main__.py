@@ -12,9 +12,10 @@ import sys
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
+from service.drafters import with_drafts
 from service.engine import EngineSettings
 from service.metrics import MetricsPortError, served
-from service.models import Models, ServedModel, load_models
+from service.models import Models, ServedModel, UnknownModelError, load_models
 from service.settings import Settings, SettingsError, read_settings
 from service.wire.server import PortError, Server
 
@@ -41,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
         models = load_models(settings.models, settings.device, settings.threads, engine, spin=spin)
+        try:
+            models = with_drafts(models, settings.drafts)
+        except UnknownModelError as error:
+            raise SettingsError(f"--drafts: {error}, and off and prompt") from None
         return _run(models, settings)
     except (SettingsError, BundleError, DeviceError, PortError, MetricsPortError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -27,14 +27,27 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
+class Drafts:
+    """What proposes tokens ahead: a lookup in what was there before, a model ("name@version"), or both."""
+
+    prompt_lookup: bool
+    model: str | None
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
-    """The request as the server took it: model is "name@version", seed the one in use."""
+    """The request as the server took it: model is "name@version", seed the one in use.
+
+    drafts: what proposes tokens; without, the same request has the same tokens everywhere, to the bit.
+    """
 
     request_id: str
     model: str
     seed: int
     prompt_tokens: int
     max_new_tokens: int
+    drafts: Drafts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,7 @@ class Finished:
     reason: "END_OF_SEQUENCE", "STOP_STRING", "STOP_TOKEN", "MAX_TOKENS", "CONTEXT_FULL" or "DEADLINE".
     match: the stop string or stop token, if it was one.
     queue_seconds, prefill_seconds, decode_seconds: of the stream that ended it, if it was resumed.
+    drafted_tokens, accepted_tokens: proposed to it, and taken, in that stream.
     """
 
     sample: int
@@ -65,6 +79,8 @@ class Finished:
     queue_seconds: float
     prefill_seconds: float
     decode_seconds: float
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,23 +7,24 @@ prompt that is consumed in part, if there is one. Knows nothing about threads, e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle.runner import Runner, StepOutput
 from service.budget import Budget
-from service.delivery import Delivery, TokenBatch
+from service.decoding import Decoding
+from service.delivery import Delivery
 from service.ids import IdTable
 from service.prompts import PromptCall, prompt_call
 from service.request import FinishReason
 from service.sampling import Sampler
 from service.scheduler import Piece, Scheduler
-from service.scores import score, take
+from service.scores import take
 from service.sequence import Sequence
 from service.slots import Slots
-from service.stream import Cancellation
+from service.stream import Cancellation, Outlet
 
 Ids = NDArray[np.int64]
 
@@ -31,7 +32,7 @@ Ids = NDArray[np.int64]
 class Batch:
     """All requests of one model. Driven by one thread; its counts may be read by any.
 
-    prompt_tokens, generated_tokens: consumed (sources counted) and drawn until now.
+    prompt_tokens: consumed until now, sources counted.
     """
 
     def __init__(
@@ -44,19 +45,22 @@ class Batch:
         self._context_limit = manifest.context_limit
         stops = IdTable(rows)
         sampler = Sampler(rows, manifest.vocabulary_size, manifest.top_k, stops)
-        self._sampler = sampler
         self._slots = Slots(self._rows, sampler, stops)
         self._scheduler = Scheduler(manifest.calls, chunk_tokens)
         self._budget = Budget(chunk_tokens, max_itl_seconds)
-        self._ones = np.ones(rows, np.int64)
+        self._decoding = Decoding(runner, self._rows, sampler, self._slots, clock)
         self._prefilling: tuple[Sequence, ...] = ()  # those whose prompts are consumed just now or in part
         self.prompt_tokens = 0
-        self.generated_tokens = 0
 
     @property
     def idle(self) -> bool:
         """Whether there is nothing to compute."""
         return self._scheduler.idle and not self._slots.used
+
+    @property
+    def generated_tokens(self) -> int:
+        """Tokens drawn until now."""
+        return self._decoding.generated_tokens
 
     @property
     def running(self) -> int:
@@ -82,6 +86,10 @@ class Batch:
     def bytes_per_row(self) -> int:
         """Bytes of state of one row."""
         return self._rows.bytes_per_row
+
+    def let_draft(self, models: Mapping[str, Runner]) -> None:
+        """Let these models propose tokens to requests that name them. To be called before anything runs."""
+        self._decoding.drafting.offer(models)
 
     def add(self, sequence: Sequence) -> None:
         """Let a request wait for its turn."""
@@ -112,10 +120,9 @@ class Batch:
             self._prefilling = self._scheduler.begun
             self._commit_prompts(pieces, call, output, delivery)
             self._budget.consumed(call.tokens.size, self._clock() - now)
-        if used := self._slots.used:
+        if self._slots.used:
             now = self._clock()
-            output = self._runner.step(self._rows, 0, self._slots.tokens[:used], self._ones[:used])
-            self._commit_tokens(0, output, delivery)
+            self._retire(self._decoding.run(delivery), delivery)
             self._budget.decoded(self._clock() - now)
         return delivery
 
@@ -141,7 +148,8 @@ class Batch:
             first = self._slots.used
             sources = self._seat([piece.sequence for piece in pieces], delivery)
             if sources:
-                self._commit_tokens(first, take(output, call.last[sources]), delivery)
+                ended = self._decoding.commit(first, take(output, call.last[sources]), delivery)
+                self._retire(ended, delivery)
 
     def _seat(self, sequences: list[Sequence], delivery: Delivery) -> list[int]:
         """Let the samples of `sequences`, whose prompts lie in the rows behind those that run, run themselves.
@@ -163,34 +171,24 @@ class Batch:
                 reason = FinishReason.CONTEXT_FULL if wanted else FinishReason.MAX_TOKENS
                 _finish_all(sequence, reason, now, delivery)
         for index in seated:
-            self._slots.join(sequences[index], sequences[index].live[0], self._room(sequences[index]))
+            self._join(sequences[index], sequences[index].live[0])
         sources = list(seated)
         for row, index in enumerate(seated, first):
             for outlet in sequences[index].live[1:]:
                 self._copy_prompt(sequences[index], row, self._slots.used)
-                self._slots.join(sequences[index], outlet, self._room(sequences[index]))
+                self._join(sequences[index], outlet)
                 sources.append(index)
         self._slots.settle()
         return sources
 
-    def _commit_tokens(self, first: int, output: StepOutput, delivery: Delivery) -> None:
-        """Append a token to the samples of rows [first, used), whose step gave `output`; free the rows that end."""
-        slots = self._slots
-        tokens = self._sampler.choose(output, first, slots.generated[first : slots.used])
-        tokens = slots.replayed(first, tokens)
-        self.generated_tokens += slots.drawn(first)
-        self._sampler.record(first, tokens)
-        scored, scores = slots.scored[slots.scored >= first] - first, None
-        if scored.size:
-            scores = score(take(output, scored), tokens[scored], slots.alternatives)
-        delivery.tokens.append(TokenBatch(slots.outlets[first:], tokens.tolist(), scored.tolist(), scores))
-        now = self._clock()
-        ended = slots.append(first, tokens, now)
-        if ended.any():
-            self._retire(first + np.flatnonzero(ended), now, delivery)
+    def _join(self, sequence: Sequence, outlet: Outlet) -> None:
+        self._slots.join(sequence, outlet, self._room(sequence))
+        self._decoding.drafting.begin(outlet, sequence.request)
 
-    def _retire(self, rows: Ids, now: float, delivery: Delivery) -> None:
-        slots = self._slots
+    def _retire(self, rows: Ids, delivery: Delivery) -> None:
+        if not rows.size:
+            return
+        slots, now = self._slots, self._clock()
         for row in rows.tolist():
             reason = slots.reason(row)
             match = int(slots.tokens[row, 0]) if reason is FinishReason.STOP_TOKEN else None
@@ -200,6 +198,7 @@ class Batch:
 
     def _leave(self, rows: Ids) -> None:
         before = self._slots.used
+        self._decoding.drafting.end(self._slots.outlets[row] for row in rows.tolist())
         self._slots.leave(rows)
         self._slots.settle()
         if (prefilling := self._scheduler.prefilling) is not None:

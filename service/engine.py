@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from weakref import WeakSet
 
@@ -49,11 +49,12 @@ class EngineSettings:
 class Engine:
     """Runs requests on one model. Methods are for the event loop that called `start`; `load` and `work` for any thread.
 
-    failed: set once a step has raised; `failure` is then what it raised.
+    runner: of the model.    failed: set once a step has raised; `failure` is then what it raised.
     """
 
     def __init__(self, runner: Runner, settings: EngineSettings, clock: Callable[[], float] = time.monotonic) -> None:
         """Allocate the rows. `clock` gives the seconds in which requests' deadlines are."""
+        self.runner = runner
         self._settings = settings
         self._manifest = runner.manifest
         self._clock = clock
@@ -70,6 +71,13 @@ class Engine:
         self._ended = asyncio.Event()
         self.failed = asyncio.Event()
         self.failure: Exception | None = None
+
+    def let_draft(self, models: Mapping[str, Runner]) -> None:
+        """Let these models, by "name@version", propose tokens to requests that name them. To be called before `start`.
+
+        Each has the same vocabulary, and no source.
+        """
+        self._batch.let_draft(models)
 
     def start(self) -> None:
         """Start the thread."""
@@ -129,6 +137,7 @@ class Engine:
         assert (request.source is not None) == manifest.has_start, "a source belongs to a start graph"
         assert not request.resume or request.samples == 1, "only a single sample is resumed"
         assert request.scored_from is None or request.scored_from >= 1, "nothing predicts the first token"
+        assert request.drafts is None or manifest.rewinds, "a row forgets the tokens that were not drawn"
         never = {*sampling.banned, *(stop_ids(request) if stop.min_new_tokens else ())}
         assert len(never) < manifest.vocabulary_size, "some token has to be left"
 

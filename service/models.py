@@ -5,8 +5,8 @@ Knows nothing about gRPC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundle.device import Device
@@ -17,6 +17,7 @@ from bundle.threads import open_runner
 from bundle.tokenizer import Tokenizer
 from service.chat import Chat
 from service.engine import Engine, EngineSettings
+from service.request import Drafts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class ServedModel:
 
     source_tokenizer: of what the encoder reads, None for models without a source.
     chat: how messages become a prompt, None for models that take none.
+    drafters: models that may propose tokens to it: "name@version" by all that they are called.
+    drafts: what proposes where a request does not say, or None.
     """
 
     manifest: Manifest
@@ -33,6 +36,8 @@ class ServedModel:
     placement: Placement
     engine: Engine
     chat: Chat | None = None
+    drafters: Mapping[str, str] = field(default_factory=dict)
+    drafts: Drafts | None = None
 
     @property
     def reference(self) -> str:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+# Most tokens proposed to a sample at once.
+MOST_PROPOSED = 16
+
 
 class FinishReason(enum.Enum):
     """Why a sample ended. Stop strings are matched in text, outside of the engine, and are not among these."""
@@ -54,6 +57,19 @@ class StopConditions:
 
 
 @dataclass(frozen=True, slots=True)
+class Drafts:
+    """What proposes tokens, several at a time, for the model to verify in one step.
+
+    prompt_lookup: what followed the last tokens where they stood before.    model: a smaller model's "name@version".
+    most: tokens proposed at once, 1 to MOST_PROPOSED.
+    """
+
+    prompt_lookup: bool = False
+    model: str | None = None
+    most: int = MOST_PROPOSED
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One request: `samples` sequences drawn from one prompt.
 
@@ -63,6 +79,7 @@ class GenerationRequest:
     deadline: `time.monotonic()` at which the samples end with what they have, or None.
     logprobs: report the log-probability of generated tokens, with `top_logprobs` alternatives.
     scored_from: report log-probabilities of prompt[scored_from:] (>= 1), or None.
+    drafts: what may propose tokens, or None: only streams without them have the same bits everywhere.
     stop.max_new_tokens == 0 asks for scores alone.
     """
 
@@ -79,6 +96,7 @@ class GenerationRequest:
     logprobs: bool = False
     top_logprobs: int = 0
     scored_from: int | None = None
+    drafts: Drafts | None = None
 
     @property
     def prompt_tokens(self) -> int:

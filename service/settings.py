@@ -55,6 +55,9 @@ class Settings(BaseSettings):
         description="longest wait between two tokens of a stream that prompts of others should cause; 0: any",
     )
     max_new_tokens_limit: int = Field(4096, ge=1, le=1_000_000, description="most new tokens a request may ask for")
+    drafts: str = Field(
+        "off", min_length=1, description="what proposes tokens where requests do not say: off, prompt, or a model"
+    )
     lame_duck_seconds: float = Field(
         0.0,
         ge=0,

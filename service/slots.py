@@ -76,12 +76,18 @@ class Slots:
             return tokens
         return self._replay.at(first, self.generated[first : first + len(tokens)], tokens)
 
-    def drawn(self, first: int) -> int:
-        """Return how many of the rows [first, used) draw their next token, rather than replay it."""
+    def drawn(self, first: int, end: int) -> int:
+        """Return how many of the rows [first, end) draw their next token, rather than replay it."""
         if self._replay.width == 0:
-            return self.used - first
-        rows = slice(first, self.used)
+            return end - first
+        rows = slice(first, end)
         return int(np.count_nonzero(self.generated[rows] >= self._replay.counts[rows]))
+
+    def left(self, row: int) -> int:
+        """Return how many more tokens the sample in `row` may have; 0 as long as it replays those that it had."""
+        if self.generated[row] < self._replay.counts[row]:
+            return 0
+        return int(self._room[row] - self.generated[row])
 
     def append(self, first: int, tokens: Ids, now: float) -> NDArray[np.bool_]:
         """Append tokens [n] to the samples of rows [first, first + n), and return which of them end thereby: [n]."""

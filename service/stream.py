@@ -85,6 +85,11 @@ class Stream:
             outlet.close()
             self._inbox.put(Cancellation(self, sample))
 
+    def drafted(self, sample: int) -> tuple[int, int]:
+        """How many tokens were proposed to a sample until now, and how many of them it took."""
+        outlet = self.outlets[sample - self.request.first_sample]
+        return outlet.drafted, outlet.accepted
+
     def timings(self) -> Timings:
         """Where the time went until now."""
         now = self._clock()
@@ -112,9 +117,24 @@ class Stream:
 
 
 class Outlet:
-    """Where the tokens of one sample leave the engine."""
+    """Where the tokens of one sample leave the engine.
 
-    __slots__ = ("closed", "finish", "position", "prompt_scores", "replayed", "sample", "scored", "stream", "token_ids")
+    drafted, accepted: tokens proposed for the sample, and those of them that it took. The engine's thread counts.
+    """
+
+    __slots__ = (
+        "accepted",
+        "closed",
+        "drafted",
+        "finish",
+        "position",
+        "prompt_scores",
+        "replayed",
+        "sample",
+        "scored",
+        "stream",
+        "token_ids",
+    )
 
     def __init__(self, stream: Stream, sample: int) -> None:
         self.stream = stream
@@ -125,6 +145,7 @@ class Outlet:
         self.prompt_scores: list[ScoredToken] | None = None
         self.finish: Finish | None = None
         self.closed = False
+        self.drafted = self.accepted = 0
 
     def append(self, token: int, scored: ScoredToken | None = None) -> None:
         """Take the sample's next token; those that are only replayed go no further."""

@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     for flag, kind, text in numbers:
         parser.add_argument(flag, type=kind, metavar="N", help=text)
     parser.add_argument(
+        "--drafts", metavar="off|prompt|MODEL", help="what proposes tokens ahead; default: as the server is set"
+    )
+    parser.add_argument(
         "--stop", action="append", dest="stop_strings", metavar="TEXT", help="end before this text; may be repeated"
     )
     return parser
@@ -104,7 +107,9 @@ async def _generate(client: Client, given: dict[str, Any]) -> None:
         waited = 0.0 if first is None else first - begun
         seed = "" if generation.started is None else f", seed {generation.started.seed}"
         reason = finished.reason.lower().replace("_", " ")
-        stats = f"{tokens} tokens, {speed:.0f} tokens/s, first after {1e3 * waited:.0f} ms, {reason}{seed}"
+        drafted, accepted = finished.drafted_tokens, finished.accepted_tokens
+        drafts = f", {accepted} of {drafted} drafted tokens taken" if drafted else ""
+        stats = f"{tokens} tokens, {speed:.0f} tokens/s, first after {1e3 * waited:.0f} ms, {reason}{seed}{drafts}"
         print(stats, file=sys.stderr)
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from bundle.manifest import Training
+from bundle.manifest import PrecisionName, Training
+from export.quantize.precision import Precision
 from export.subject import Subject
 from export.write import Target, write_bundle
 from tests.tiny import TINY, tiny_model
@@ -40,6 +41,8 @@ PAIRS = (
     ("3 août 2005, mercredi", "2005-08-03, 수요일 👋"),
 )
 FITTING_STEPS = 60
+# Tiny models, fitted for a moment, are not sure of anything: rounding moves them more than it moves grown ones.
+MAX_LOSS = 0.2
 
 
 class Bundles:
@@ -48,6 +51,7 @@ class Bundles:
     def __init__(self, folder: Path) -> None:
         self.models = folder / "models"
         self._tokenizers = folder / "tokenizers"
+        self._folder = folder
         self.models.mkdir(parents=True, exist_ok=True)
 
     def path(self, label: str) -> Path:
@@ -58,6 +62,26 @@ class Bundles:
                 write_bundle(self.subject(label), Target(self.models, label, 1), threads=1)
             except FileExistsError:  # another run of the tests was faster
                 assert path.exists()
+        return path
+
+    def precise(self, label: str, precision: PrecisionName) -> Path:
+        """Return the folder of version 1 of `label` in another precision than float32."""
+        models = self._folder / precision
+        path = models / label / "1"
+        if not path.exists():
+            asked = Precision(precision, MAX_LOSS, self.text(label))
+            try:
+                write_bundle(self.subject(label), Target(models, label, 1), 1, asked)
+            except FileExistsError:
+                assert path.exists()
+        return path
+
+    def text(self, label: str) -> Path:
+        """Return a file of text, or of pairs, to calibrate `label` with."""
+        pairs = FAMILIES[TINY[label]["family"]].task == "pairs"
+        path = self._folder / ("pairs.tsv" if pairs else "text.txt")
+        lines = ["\t".join(pair) for pair in PAIRS] if pairs else list(TEXTS)
+        path.write_text("\n".join(lines * 8) + "\n", encoding="utf-8")
         return path
 
     def subject(self, label: str) -> Subject:

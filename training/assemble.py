@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tokenizers import Tokenizer
 
 from training.batches import PairBatches, WindowBatches
+from training.corpus import excerpt
 from training.dataset import LanguageDataset, PairTexts, Texts, encode_pairs
 from training.fit import FitData
 from training.models.config import LanguageConfig
@@ -34,6 +35,7 @@ class Assembly:
         dataset: of a language model, as streams.
         notes: what a person should know about the data, a line each.
         held_out: (source, target) texts that validation decodes; empty for a language model.
+        excerpt: of a language model's validation text.
     """
 
     model: StepModel
@@ -42,6 +44,7 @@ class Assembly:
     dataset: LanguageDataset | None = None
     notes: tuple[str, ...] = ()
     held_out: tuple[tuple[str, str], ...] = ()
+    excerpt: str = ""
 
 
 def assemble_language(order: Order, texts: Texts, tokenizer: Tokenizer, dataset: LanguageDataset) -> Assembly:
@@ -65,7 +68,7 @@ def assemble_language(order: Order, texts: Texts, tokenizer: Tokenizer, dataset:
         f"vocabulary {model.vocabulary_size:,}, {1 / dataset.tokens_per_byte:.2f} bytes/token"
     )
     data = FitData(batches, LanguageValidation(dataset.tokens_per_byte), texts.name, texts.sha256)
-    return Assembly(model, config, data, dataset, (note, *texts.notes))
+    return Assembly(model, config, data, dataset, (note, *texts.notes), excerpt=excerpt(texts.validation))
 
 
 def assemble_pairs(order: Order, texts: PairTexts, source_tokenizer: Tokenizer, tokenizer: Tokenizer) -> Assembly:

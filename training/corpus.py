@@ -81,6 +81,13 @@ def choose_by_size(sizes: Sequence[int], fraction: float, seed: int) -> set[int]
     return chosen or {int(np.argmin(sizes))}
 
 
+def excerpt(documents: Sequence[str], most: int = 2**16) -> str:
+    """Return the beginnings of some documents, at most `most` bytes of UTF-8 together."""
+    chosen = documents[:: max(1, len(documents) // 16)][:16]
+    parts = [document.encode()[: most // len(chosen) - 1] for document in chosen]
+    return "\n".join(part.decode(errors="ignore") for part in parts)
+
+
 def fingerprint(texts: Iterable[str]) -> str:
     """Return the SHA-256 of the texts, in order and told apart, as 64 hexadecimal digits."""
     sha256 = hashlib.sha256()

@@ -4,7 +4,8 @@
     tokenizer.json   [source_tokenizer.json, chat_template.jinja]
     weights.pt       state dict with the best validation loss
     summary.json     size, data and metrics, as they go into a bundle's manifest
-    metrics.jsonl, TensorBoard events, curves.png, [held_out.tsv], [checkpoint.pt]
+    metrics.jsonl, TensorBoard events, curves.png, [checkpoint.pt]
+    held_out.txt         some of the text that took no part in training; held_out.tsv: all such pairs
 
 Knows nothing about how a model is trained.
 """
@@ -36,11 +37,13 @@ CONFIG = "config.json"
 WEIGHTS = "weights.pt"
 SUMMARY = "summary.json"
 CURVES = "curves.png"
-HELD_OUT = "held_out.tsv"
+HELD_OUT_PAIRS = "held_out.tsv"
+HELD_OUT_TEXT = "held_out.txt"
 Model = TypeVar("Model", bound=BaseModel)
 
 _OURS = frozenset(
-    {CONFIG, WEIGHTS, SUMMARY, CURVES, HELD_OUT, METRICS, CHECKPOINT, TOKENIZER, SOURCE_TOKENIZER, CHAT_TEMPLATE},
+    {CONFIG, WEIGHTS, SUMMARY, CURVES, HELD_OUT_PAIRS, HELD_OUT_TEXT, METRICS, CHECKPOINT}
+    | {TOKENIZER, SOURCE_TOKENIZER, CHAT_TEMPLATE},
 )
 
 
@@ -72,6 +75,7 @@ class Run:
         special_tokens: ids in the target vocabulary.
         opens_with_bos: whether a prompt given as text begins with `bos`.
         summary: where the weights came from.
+        held_out: text (pairs, for an encoder-decoder) that took no part in training, where it was kept.
     """
 
     path: Path
@@ -84,6 +88,7 @@ class Run:
     special_tokens: SpecialTokens
     opens_with_bos: bool
     summary: Training
+    held_out: Path | None = None
 
 
 def load_run(path: Path) -> Run:
@@ -101,6 +106,7 @@ def load_run(path: Path) -> Run:
     model = family.build(model_config)
     load_weights(model, path / WEIGHTS)
     source_tokenizer = _existing(path / SOURCE_TOKENIZER) if family.task == "pairs" else None
+    held_out = path / (HELD_OUT_PAIRS if family.task == "pairs" else HELD_OUT_TEXT)
     return Run(
         path=path,
         model=model.eval(),
@@ -112,6 +118,7 @@ def load_run(path: Path) -> Run:
         special_tokens=config.special_tokens,
         opens_with_bos=config.opens_with_bos,
         summary=_read(path / SUMMARY, Training),
+        held_out=held_out if held_out.is_file() else None,
     )
 
 

@@ -21,7 +21,7 @@ from training.models.counting import CountingModel
 from training.objective import Objective
 from training.order import Order
 from training.prepare import prepare_language, prepare_pairs
-from training.run import CONFIG, CURVES, HELD_OUT, open_folder, save_result, write_json
+from training.run import CONFIG, CURVES, HELD_OUT_PAIRS, HELD_OUT_TEXT, open_folder, save_result, write_json
 from training.settings import Counting, GradientMachine, LanguageData, Optimisation
 from training.validation import loss_metrics, total_loss
 
@@ -117,5 +117,8 @@ def _describe(order: Order, assembly: Assembly, display: Display) -> None:
     display.say(f"model: {order.family}, {assembly.model.parameter_count:,} parameters")
     write_json(order.folder / CONFIG, dataclasses.replace(order, model=assembly.config).config)
     if assembly.held_out:
-        with replacing(order.folder / HELD_OUT) as file:
+        with replacing(order.folder / HELD_OUT_PAIRS) as file:
             file.writelines(f"{source}\t{target}\n".encode() for source, target in assembly.held_out)
+    if assembly.excerpt:
+        with replacing(order.folder / HELD_OUT_TEXT) as file:
+            file.write(assembly.excerpt.encode())

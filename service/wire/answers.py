@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1 import model_pb2
-from service.answers import Alternative, Delta, Finished, Model, Score, Started, TextToken, TokenLogprob
+from service.answers import Alternative, Delta, Drafts, Finished, Model, Score, Started, TextToken, TokenLogprob
 
 
 def started(message: pb.Started) -> Started:
@@ -19,6 +19,7 @@ def started(message: pb.Started) -> Started:
         seed=message.seed,
         prompt_tokens=message.prompt_tokens,
         max_new_tokens=message.stop.max_new_tokens,
+        drafts=_drafts(message.drafts) if message.HasField("drafts") else None,
     )
 
 
@@ -41,6 +42,8 @@ def finished(message: pb.Finished) -> Finished:
         queue_seconds=_seconds(message.timings.queue),
         prefill_seconds=_seconds(message.timings.prefill),
         decode_seconds=_seconds(message.timings.decode),
+        drafted_tokens=message.usage.drafted_tokens,
+        accepted_tokens=message.usage.accepted_tokens,
     )
 
 
@@ -80,6 +83,10 @@ def model(message: model_pb2.Model) -> Model:
         running=message.load.running,
         waiting=message.load.waiting,
     )
+
+
+def _drafts(message: pb.DraftOptions) -> Drafts:
+    return Drafts(message.prompt_lookup, message.model or None, message.max_tokens)
 
 
 def _seconds(duration: Duration) -> float:

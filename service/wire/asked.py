@@ -14,6 +14,7 @@ from service.request import FinishReason, GenerationRequest
 from service.wire import convert
 from service.wire.checks import Checks, check_output, check_samples, check_sampling, check_stop, fill_defaults
 from service.wire.convert import Ending
+from service.wire.drafts import check_drafts, read_drafts, told
 from service.wire.prompt import Prompt, check_room, read_prompt
 from service.wire.refusals import has_source
 
@@ -45,6 +46,7 @@ class Asked:
             stop=self.wire.stop,
             seed=self.generation.seed,
             prompt_tokens=self.prompt_tokens,
+            drafts=told(self.generation.drafts),
         )
         started.stop.max_new_tokens = self.room
         return pb.GenerateResponse(started=started).SerializeToString()
@@ -77,6 +79,7 @@ async def read_asked(
     check_stop(checks, request.stop, vocabulary_size, most_new_tokens)
     check_output(checks, request)
     check_samples(checks, request, model.engine.load().rows)
+    check_drafts(checks, request, model)
     checks.tokens("resume_token_ids", request.resume_token_ids, vocabulary_size)
     _check_some_token_is_left(checks, request, model)
     prompt = await read_prompt(request, model, checks)
@@ -108,6 +111,7 @@ def _generation(
         logprobs=request.output.logprobs,
         top_logprobs=min(request.output.top_logprobs, model.manifest.vocabulary_size),
         scored_from=1 if scored else None,
+        drafts=read_drafts(request, model),
     )
 
 

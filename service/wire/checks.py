@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from protos.seqstream.v1 import generation_pb2 as pb
+from service.request import MOST_PROPOSED
 from service.wire.refusals import Violation, invalid
 
 MOST_SAMPLES = 16
@@ -73,6 +74,8 @@ def fill_defaults(request: pb.GenerateRequest) -> None:
         for field, value in values.items():
             if not message.HasField(field):
                 setattr(message, field, value)
+    if request.HasField("drafts") and not request.drafts.HasField("max_tokens"):
+        request.drafts.max_tokens = MOST_PROPOSED
 
 
 def check_sampling(checks: Checks, sampling: pb.SamplingParameters, vocabulary_size: int) -> None:

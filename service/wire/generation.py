@@ -128,10 +128,11 @@ def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Itera
     yield from reply.deltas(chunk)
     if reply.matched is not None:
         stream.cancel_sample(chunk.sample)
-        yield from reply.end({}, stream.timings(), asked.prompt_tokens)
+        yield from reply.end({}, stream.timings(), asked.prompt_tokens, stream.drafted(chunk.sample))
     elif (finish := chunk.finish) is not None:
         spent = Timings(finish.queue_seconds, finish.prefill_seconds, finish.decode_seconds)
-        yield from reply.end(convert.ending(finish.reason, finish.match), spent, asked.prompt_tokens)
+        ending = convert.ending(finish.reason, finish.match)
+        yield from reply.end(ending, spent, asked.prompt_tokens, stream.drafted(chunk.sample))
 
 
 async def _scoring(request: pb.ScoreRequest, model: ServedModel, request_id: str) -> GenerationRequest:

@@ -44,6 +44,9 @@ class Options(TypedDict, total=False):
     samples: int
     first_sample: int
 
+    drafts: str | Mapping[str, object]
+    """ "off", "prompt" (lookup), or the name of a model that proposes; or the fields of DraftOptions."""
+
 
 _PARTS = {
     field.name: part
@@ -68,7 +71,8 @@ def generate_request(model: str, prompt: Prompt, **options: Unpack[Options]) -> 
     if unknown := options.keys() - _PARTS.keys():
         raise TypeError(f"no option {min(unknown)!r}; there are {', '.join(Options.__annotations__)}")
     request = pb.GenerateRequest(model=model)
-    for name, value in options.items():
+    for name, given in options.items():
+        value = _draft_options(given) if name == "drafts" else given
         part: Message = getattr(request, _PARTS[name]) if _PARTS[name] else request
         try:
             part.MergeFrom(type(part)(**{name: value}))
@@ -80,6 +84,12 @@ def generate_request(model: str, prompt: Prompt, **options: Unpack[Options]) -> 
     else:
         set_prompt(request, cast("str | Sequence[int]", prompt))
     return request
+
+
+def _draft_options(given: object) -> object:
+    if not isinstance(given, str):
+        return given
+    return {"off": {}, "prompt": {"prompt_lookup": True}}.get(given, {"model": given})
 
 
 def set_prompt(request: pb.GenerateRequest | pb.ScoreRequest, prompt: str | Sequence[int]) -> None:

@@ -81,6 +81,11 @@ class Progress:
         request = pb.GenerateRequest()
         request.CopyFrom(self._request)
         request.model, request.seed = started.model, started.seed
+        # Another server may have another default.
+        request.drafts.SetInParent()
+        if (drafts := started.drafts) is not None:
+            request.drafts.prompt_lookup, request.drafts.model = drafts.prompt_lookup, drafts.model or ""
+            request.drafts.max_tokens = drafts.max_tokens
         return request
 
     def _take_delta(self, delta: Delta) -> Delta | None:

@@ -67,6 +67,16 @@ def has_source(reference: str, field: str) -> Refusal:
     )
 
 
+def never_rewinds(reference: str, field: str) -> Refusal:
+    """FAILED_PRECONDITION: `field` asks for drafts of a model whose rows cannot forget tokens."""
+    info = details.ErrorInfo(reason="MODEL_NEVER_REWINDS", domain=DOMAIN, metadata={"model": reference, "field": field})
+    return Refusal(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        f"{field}: {reference} has a state that cannot go back behind tokens that turn out wrong",
+        info,
+    )
+
+
 def draining() -> Refusal:
     """UNAVAILABLE: the server is about to stop; another replica may go on."""
     info = details.ErrorInfo(reason="DRAINING", domain=DOMAIN)

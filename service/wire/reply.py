@@ -61,13 +61,19 @@ class Reply:
             if self.matched is not None:
                 return
 
-    def end(self, ending: Ending, spent: Timings, prompt_tokens: int) -> Iterator[bytes]:
-        """Yield the text that was held back, if any, and the end. A stop string in the text goes before `ending`."""
+    def end(
+        self, ending: Ending, spent: Timings, prompt_tokens: int, drafts: tuple[int, int] = (0, 0)
+    ) -> Iterator[bytes]:
+        """Yield the text that was held back, if any, and the end. A stop string in the text goes before `ending`.
+
+        drafts: tokens proposed, and taken.
+        """
         if self._text is not None and (text := self._text.finish()):
             yield delta(self._sample, self.position, (), text)
         if self.matched is not None:
             ending = {"reason": "FINISH_REASON_STOP_STRING", "stop_string": self.matched}
         usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=self.position, resumed_tokens=self._resumed)
+        usage.drafted_tokens, usage.accepted_tokens = drafts
         finished = pb.Finished(sample=self._sample, usage=usage, timings=convert.timings(spent), **ending)
         yield pb.GenerateResponse(finished=finished).SerializeToString()
 

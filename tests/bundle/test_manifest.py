@@ -55,6 +55,7 @@ def test_state_names_are_unique(fields: dict[str, Any]) -> None:
         ({"shape": (0,)}, "greater than or equal to 1"),
         ({"dtype": "float64"}, "Input should be 'float32'"),
         ({"name": "Key 0"}, "String should match pattern"),
+        ({"counter": True}, "a counter is one recurrent int64 for each row"),
     ],
 )
 def test_a_state_that_cannot_be_is_refused(changed: dict[str, Any], message: str) -> None:
@@ -67,3 +68,8 @@ def test_a_manifest_does_not_change(bundles: Bundles) -> None:
     manifest = open_bundle(bundles.path("markov")).manifest
     with pytest.raises(ValidationError, match="frozen"):
         manifest.name = "other"
+
+
+@pytest.mark.parametrize("label", TINY)
+def test_rows_rewind_where_all_that_changes_is_caches_and_counters(bundles: Bundles, label: str) -> None:
+    assert open_bundle(bundles.path(label)).manifest.rewinds == label.startswith("transformer")

@@ -53,6 +53,27 @@ def step(rows, first, count, number):
 
 
 @pytest.mark.parametrize("kind", ["host", "device"])
+@pytest.mark.parametrize("row", [0, 2])
+def test_a_rewound_row_counts_on_from_where_it_was(kind, row):
+    """On both sides, so that it does not matter whether a step over the first rows comes between."""
+    specs = (StateSpec(name="position", kind="recurrent", dtype="int64", shape=(), counter=True), SPECS[2])
+    rows = Rows(specs, CAPACITY, memory(kind))
+    rows.reset(0, CAPACITY)
+    put(rows.buffers["keys"].address(0, 0), np.zeros((CAPACITY, 2, ENTRIES, 2), np.float32))
+    step(rows, 0, CAPACITY, 9)
+    step(rows, row, 1, 5)
+    rows.rewind(row, 3)
+    expected = np.full(CAPACITY, 9)
+    expected[row] = 11
+    np.testing.assert_array_equal(rows.read("position", 0, CAPACITY), expected)
+    step(rows, 0, 1, 1)
+    step(rows, 0, CAPACITY, 1)
+    expected += 1
+    expected[0] += 1
+    np.testing.assert_array_equal(rows.read("position", 0, CAPACITY), expected)
+
+
+@pytest.mark.parametrize("kind", ["host", "device"])
 @given(calls=CALLS)
 @settings(max_examples=60, deadline=None)
 def test_state_after_any_calls_equals_that_of_plain_arrays(kind, calls):

@@ -10,6 +10,7 @@ from export import write
 from export.__main__ import main
 from tests.export import wrong
 from tests.exported import Bundles
+from tests.tiny import tiny_config
 from training.run import RunConfig, save_result, write_json
 
 Export = Callable[..., int]
@@ -48,6 +49,33 @@ def test_a_run_becomes_a_bundle_that_says_where_it_came_from(
     assert not [path for path in models.rglob("*") if path.name.startswith(".")]
 
 
+def test_a_precision_takes_the_text_of_the_run_and_says_what_it_costs(
+    bundles: Bundles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, model = tmp_path / "window", bundles.subject("ar").model
+    folder.mkdir()
+    config = tiny_config("ar", model.vocabulary_size)
+    write_json(folder / "config.json", RunConfig(family="ar", model=config, data={}, train={}))
+    save_result(folder, model, "a little text", "0" * 64, {"loss": 2.5})
+    (folder / "tokenizer.json").write_bytes(bundles.tokenizer("text").read_bytes())
+    (folder / "held_out.txt").write_bytes(bundles.text("ar").read_bytes())
+    place = ["--models", str(tmp_path / "models"), "--threads", "1"]
+    assert main([str(folder), *place, "--precision", "w8a8", "--max-loss", "0.2"]) == 0
+    shown = capsys.readouterr().out
+    loss = open_bundle(tmp_path / "models" / "window" / "1").manifest.loss
+    assert loss is not None and loss.text == "held_out.txt"
+    assert f"w8a8: perplexity {loss.this:.3f} on {loss.tokens:,} tokens of held_out.txt" in shown
+    assert "torch (fp32)" in shown and "padding (w8a8)" in shown
+
+
+def test_half_precision_is_verified_on_a_gpu_or_not_written(
+    bundles: Bundles, export_own: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export_own("Sum", "--precision", "fp16", "--calibration", str(bundles.text("ar"))) == 2
+    assert failure(capsys).startswith("--precision fp16 is verified on a GPU: device cuda: this environment has")
+    assert not (tmp_path / "models").exists()
+
+
 def test_versions_increase_and_are_never_replaced(
     export_own: Export, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +110,15 @@ def test_a_version_that_appears_meanwhile_is_not_replaced_either(tmp_path: Path)
         (["{run}", "--name", "a/b"], "name: String should match pattern"),
         (["{run}", "--checkpoint", "w.pt"], "--checkpoint: a run folder has its own; only with MODULE:FUNCTION"),
         (["some.module:build"], "--checkpoint: is needed with some.module:build"),
+        (["{run}", "--precision", "int3"], "argument --precision: invalid choice: 'int3'"),
+        (["{run}", "--max-loss", "-1"], "argument --max-loss: '-1' given, a share from 0 is allowed, such as 0.01"),
+        (["{run}", "--max-loss", "nan"], "argument --max-loss: 'nan' given, a share from 0 is allowed, such as 0.01"),
+        (["{run}", "--calibration", "text"], "--calibration: fp32 needs none; only with another --precision"),
+        (
+            ["{run}", "--precision", "w8a8"],
+            "--precision w8a8: needs text to measure its loss on; give a file with --cal",
+        ),
+        (["{run}", "--precision", "w8a8", "--calibration", "{tmp}/no"], "--calibration: {tmp}/no: no such file"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_status_2(

@@ -10,6 +10,9 @@ from training.models.families import FAMILIES
 ROOT = Path(__file__).parents[2]
 WORDS = re.compile(rf"\b({'|'.join(map(re.escape, sorted(FAMILIES, key=len, reverse=True)))})\b", re.IGNORECASE)
 
+# ONNX's operators for recurrent layers: whoever rewrites operators has to say which.
+OPERATORS = {"LSTM", "GRU", "RNN"}
+
 
 def code(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the names and texts of a module that do something: no comments, no docstrings."""
@@ -28,7 +31,8 @@ def code(path: Path) -> Iterator[tuple[int, str]]:
 def test_nothing_behind_training_knows_a_family(package: str) -> None:
     files = [path for path in (ROOT / package).rglob("*.py") if "_pb2" not in path.name]
     assert files
-    found = [f"{path}:{line}: {text}" for path in files for line, text in code(path) if WORDS.search(text)]
+    said = [(path, line, text) for path in files for line, text in code(path) if text not in OPERATORS]
+    found = [f"{path}:{line}: {text}" for path, line, text in said if WORDS.search(text)]
     assert found == []
 
 

@@ -96,6 +96,21 @@ class Scribbles(Sum):
         return features, {**after, "cache": torch.where(last, features[:, 0, :1], state["cache"])}
 
 
+class Remembers(Sum):
+    """What it calls a counter of tokens grows by other things as well, and so does not forget them."""
+
+    context_limit = LIMIT
+
+    @property
+    def states(self) -> tuple[StateSpec, ...]:
+        return (StateSpec(name="total", kind="recurrent", dtype="int64", shape=(), counter=True),)
+
+    def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+        real = torch.arange(tokens.shape[1]) < lengths[:, None]
+        totals = state["total"][:, None] + ((tokens + 1) * real).cumsum(dim=1)
+        return self.embedding(totals % VOCABULARY_SIZE), {"total": totals[:, -1]}
+
+
 class SwapsGates(Recurrent):
     """The graph's gates lie in another order than its operator's."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.corpus import choose_by_size, fingerprint, read_corpus, split_documents
+from training.corpus import choose_by_size, excerpt, fingerprint, read_corpus, split_documents
 
 
 def test_a_split_is_disjoint_complete_and_decided_by_its_seed():
@@ -59,3 +59,11 @@ def test_a_file_without_text_is_refused(tmp_path: Path, content: bytes):
 def test_a_fingerprint_tells_texts_apart():
     assert fingerprint(["ab", "c"]) != fingerprint(["a", "bc"])
     assert fingerprint(["ab", "c"]) == fingerprint(["ab", "c"])
+
+
+def test_an_excerpt_is_bounded_and_takes_a_little_of_many_documents():
+    documents = [chr(ord("a") + number) * 100_000 + "é" for number in range(26)]
+    chosen = excerpt(documents, 1600)
+    assert len(chosen.encode()) <= 1600
+    assert len({*chosen} - {"\n"}) == 16
+    assert excerpt(["é" * 10], 8) == "ééé"

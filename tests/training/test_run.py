@@ -29,6 +29,8 @@ def test_a_language_model_comes_back_as_it_was_measured(family: str, train: Trai
     assert run.summary.metrics["validation_loss"] > 0
     assert (run.special_tokens.pad, run.special_tokens.bos, run.special_tokens.eos) == (0, 1, 2)
     assert not run.model.training
+    assert run.held_out is not None and run.held_out.name == "held_out.txt"
+    assert 0 < run.held_out.stat().st_size <= 2**16
 
 
 @pytest.mark.parametrize("family", ["transformer", "gru-seq2seq"])
@@ -40,6 +42,7 @@ def test_an_encoder_decoder_learns_its_pairs(family: str, train: Train):
     assert run.summary.metrics["exact_match"] > 0.5
     assert run.summary.metrics["chrf"] > 50
     assert set(run.summary.metrics) >= {"validation_loss", "perplexity", "bits_per_byte", "bleu"}
+    assert run.held_out == path / "held_out.tsv"
     held_out = [line.split("\t") for line in (path / "held_out.tsv").read_text().splitlines()]
     assert all(source.upper() == target for source, target in held_out)
 

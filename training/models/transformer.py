@@ -92,7 +92,7 @@ class Transformer(SourceStepModel):
         head_width = config.width // config.heads
         cache, memory = ((config.heads, limit, head_width) for limit in (config.context_limit, config.source_limit))
         specs = [
-            StateSpec(name="position", kind="recurrent", dtype="int64", shape=()),
+            StateSpec(name="position", kind="recurrent", dtype="int64", shape=(), counter=True),
             StateSpec(name="memory_length", kind="static", dtype="int64", shape=()),
         ]
         for index in range(config.layers):

@@ -141,7 +141,7 @@ class TransformerLm(StepModel):
             for index in range(config.layers)
             for part in ("key", "value")
         )
-        return (StateSpec(name="position", kind="recurrent", dtype="int64", shape=()), *caches)
+        return (StateSpec(name="position", kind="recurrent", dtype="int64", shape=(), counter=True), *caches)
 
     @property
     def shard_units(self) -> tuple[nn.Module, ...]:

@@ -52,8 +52,8 @@ def some_request(manifest, dice, new=12):
 class Run:
     """A batch, and all that its streams received: tokens, log-probabilities and ends."""
 
-    def __init__(self, runner, rows=ROWS, chunk=CHUNK):
-        self.batch = Batch(runner, rows, chunk, lambda: 0.0)
+    def __init__(self, runner, rows=ROWS, chunk=CHUNK, clock=lambda: 0.0):
+        self.batch = Batch(runner, rows, chunk, clock)
         self.received = {}
 
     def submit(self, request):

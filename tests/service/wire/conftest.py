@@ -34,6 +34,12 @@ async def running(models_folder: Path):
 
 
 @pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drafts as long as they may be, whatever steps cost on this machine now."""
+    monkeypatch.setattr("service.drafting.lengths", lambda bets, _: [len(bet.gains) - 1 for bet in bets])
+
+
+@pytest.fixture
 def process(models_folder: Path):
     """Starts servers as processes, and ends those that are left."""
     processes: list[Process] = []

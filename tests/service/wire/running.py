@@ -16,6 +16,7 @@ import grpc
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
+from service.drafters import with_drafts
 from service.engine import EngineSettings
 from service.models import Models, load_models
 from service.wire.server import Server
@@ -62,10 +63,16 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serve(
-    folder: Path, rows: int = 4, queue_limit: int = 4, most: int = MOST_NEW_TOKENS, max_itl_seconds: float = 0.0
+    folder: Path,
+    rows: int = 4,
+    queue_limit: int = 4,
+    most: int = MOST_NEW_TOKENS,
+    max_itl_seconds: float = 0.0,
+    drafts: str = "off",
 ) -> AsyncIterator[Running]:
     """Serve a folder on a free port."""
-    models = load_models(folder, "cpu", 1, EngineSettings(rows, queue_limit, 16, max_itl_seconds))
+    settings = EngineSettings(rows, queue_limit, 16, max_itl_seconds)
+    models = with_drafts(load_models(folder, "cpu", 1, settings), drafts)
     server = Server(models, most)
     address = await server.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(address) as channel:

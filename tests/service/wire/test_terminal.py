@@ -4,6 +4,8 @@ import asyncio
 import re
 import sys
 
+import pytest
+
 from service.client import Client
 from tests.service.wire.running import ENVIRONMENT, PATIENCE, ROOT, Running
 
@@ -31,6 +33,15 @@ async def test_it_streams_the_text_and_tells_what_it_took(running: Running):
     assert (code, output) == (0, sample.text + "\n")
     stats = rf"{len(sample.token_ids)} tokens, \d+ tokens/s, first after \d+ ms, [a-z ]+, seed 5\n"
     assert re.fullmatch(stats, errors)
+
+
+@pytest.mark.usefixtures("eager")
+async def test_it_tells_what_became_of_drafts(running: Running):
+    prompt, flags = "the fox and the fox and the fox and", ["--temperature", "0", "--address", running.address]
+    _, plain, _ = await run("transformer-lm", prompt, *flags)
+    code, output, errors = await run("transformer-lm", prompt, *flags, "--drafts", "prompt")
+    assert (code, output) == (0, plain)
+    assert re.search(r", \d+ of \d+ drafted tokens taken\n$", errors)
 
 
 async def test_stop_strings_can_be_repeated(running: Running):

@@ -1,0 +1,119 @@
+"""From the float32 graphs of a draft bundle to those of a precision, in place, within the loss that is allowed.
+
+Calls the stages in order: read the text, find the products, choose their forms, rewrite, measure. Knows nothing about
+how products are rounded or how a bundle is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx
+
+from bundle.folder import DATA, START_GRAPH, STEP_GRAPH, Bundle
+from bundle.manifest import Loss, Manifest, PrecisionName, StateSpec
+from export.quantize import blocks, rowwise
+from export.quantize.activations import watch
+from export.quantize.compensate import compensate
+from export.quantize.half import to_half
+from export.quantize.loss import perplexity
+from export.quantize.precision import HALF, Precision
+from export.quantize.products import find_groups
+from export.quantize.rewrite import rewrite
+from export.quantize.sensitivity import Sensitivity
+from export.quantize.smooth import Rounding, smooth
+from export.quantize.text import Texts, read_texts
+from export.refusal import Refusal
+from export.weights import write_graph
+
+Graphs = dict[str, onnx.ModelProto]
+
+# Share of the limit that forms are chosen for on the calibration text, so that other text stays within it.
+MARGIN = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a precision is made: its forms, coarse to fine, and the rounding of the first, which smoothing looks at."""
+
+    ladder: tuple[str, ...]
+    rounding: Rounding
+
+
+RECIPES: dict[PrecisionName, Recipe] = {
+    "w8a8": Recipe(("rowwise", "blocks8"), rowwise.round_both),
+    "int8": Recipe(("blocks8",), blocks.round_both_eight),
+    "int4": Recipe(("blocks4", "blocks8"), blocks.round_both_four),
+}
+
+
+def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Manifest:
+    """Give the graphs of `bundle` this precision; return its manifest with precision, loss and states as they are now.
+
+    Raises:
+        Refusal: there is no product to round, or the loss is over the limit.
+        ValueError: there is no text, or it cannot be used.
+        DeviceError: the precision is for GPUs, and there is none to measure on.
+    """
+    if precision.text is None:
+        raise ValueError(f"--precision {precision.name}: needs text to measure its loss on")
+    graphs = load(bundle)
+    if not any(find_groups(model.graph) for model in graphs.values()):
+        raise Refusal(f"--precision {precision.name}: the graphs multiply by no constant matrix, it changes nothing")
+    texts = read_texts(precision.text, bundle)
+    before = perplexity(bundle, texts.held_out, threads)
+    manifest = bundle.manifest.model_copy(update={"precision": precision.name})
+    if precision.name == HALF:
+        graphs = {name: to_half(model) for name, model in graphs.items()}
+        manifest = manifest.model_copy(update={"states": tuple(map(_halved, manifest.states))})
+    else:
+        graphs = _rounded(graphs, precision, texts, manifest, threads)
+    save(bundle, graphs)
+    after = perplexity(Bundle(bundle.path, manifest), texts.held_out, threads)
+    return manifest.model_copy(update={"loss": _within(precision, _loss(texts, before, after))})
+
+
+def _rounded(graphs: Graphs, precision: Precision, texts: Texts, manifest: Manifest, threads: int) -> Graphs:
+    """Return the graphs with products in the forms that keep the loss; those given are smoothed. Raises Refusal."""
+    recipe = RECIPES[precision.name]
+    compensated = "blocks4" in recipe.ladder
+    seen = watch(graphs, manifest, texts.calibration, threads, moments=compensated)
+    smooth(graphs, seen, recipe.rounding)
+    if compensated:
+        compensate(graphs, seen)
+    sensitivity = Sensitivity(graphs, recipe.ladder, texts.calibration, manifest, threads)
+    forms = sensitivity.choose(MARGIN * precision.max_loss)
+    if forms is None:
+        raise Refusal(f"--precision {precision.name}: no product can be rounded within --max-loss {precision.max_loss}")
+    return {name: rewrite(model, forms.get(name, {})) for name, model in graphs.items()}
+
+
+def _halved(spec: StateSpec) -> StateSpec:
+    return spec.model_copy(update={"dtype": "float16"}) if spec.dtype == "float32" else spec
+
+
+def load(bundle: Bundle) -> Graphs:
+    names = [STEP_GRAPH, START_GRAPH] if bundle.manifest.has_start else [STEP_GRAPH]
+    return {name: onnx.load(bundle.path / name) for name in names}
+
+
+def save(bundle: Bundle, graphs: Mapping[str, onnx.ModelProto]) -> None:
+    for name, model in graphs.items():
+        data = bundle.path / f"{name}{DATA}"
+        data.unlink(missing_ok=True)
+        write_graph(model, bundle.path / name, data)
+
+
+def _loss(texts: Texts, fp32: float, this: float) -> Loss:
+    tokens = sum(len(row.predicted) for row in texts.held_out)
+    return Loss(text=texts.name, tokens=tokens, fp32=fp32, this=this, loss=this / fp32 - 1)
+
+
+def _within(precision: Precision, loss: Loss) -> Loss:
+    if not loss.loss <= precision.max_loss:
+        raise Refusal(
+            f"--precision {precision.name}: perplexity grows by {loss.loss:.2%} on held-out text "
+            f"(from {loss.fp32:.3f} to {loss.this:.3f}), --max-loss allows {precision.max_loss:.2%}"
+        )
+    return loss
