@@ -74,7 +74,7 @@ def inside(runner: Runner, tokenizer: Tokenizer, streams: int, sampling: Samplin
     first = batch.iterate()
     runner._step = _Session(runner._step, meter)
     runner.step = meter.time("step", runner.step)  # type: ignore[method-assign]
-    sampler = batch._decoding._sampler
+    sampler = batch._slots.sampler
     sampler.choose = meter.time("sampling", sampler.choose)  # type: ignore[method-assign]
     outlets = [outlet for tokens in first.tokens[:1] for outlet in tokens.outlets]
     wire = request("", "", 1)

@@ -84,11 +84,14 @@ class Churn(RuleBasedStateMachine):
         for stream in self.streams:
             for outlet in set(stream.outlets) - self.cancelled:
                 self.check(outlet)
-        started = [
-            sequence_start(stream, self.bench) for stream in self.streams if not set(stream.outlets) & self.cancelled
+        starts = [
+            None if set(stream.outlets) & self.cancelled else sequence_start(stream, self.bench)
+            for stream in self.streams
         ]
-        started = [start for start in started if start is not None]
-        assert started == sorted(started), "first come, first served"
+        for before, (stream, start) in enumerate(zip(self.streams, starts, strict=True)):
+            if start is not None:
+                steps = {other for other in starts if other is not None and stream._submitted < other < start}
+                assert len(steps) <= before, "every step that starts anything starts the oldest"
 
     def check(self, outlet):
         request = outlet.stream.request

@@ -72,7 +72,8 @@ async def serve(
     drafts: str = "off",
 ) -> AsyncIterator[Running]:
     """Serve a folder on a free port."""
-    models = with_drafts(load_models(folder, "cpu", 1, EngineSettings(rows, queue_limit, 16, max_itl_seconds)), drafts)
+    settings = EngineSettings(rows, queue_limit, 16, max_itl_seconds)
+    models = with_drafts(load_models(folder, "cpu", 1, settings), drafts)
     server = Server(models, most)
     address = await server.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(address) as channel:
