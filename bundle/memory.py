@@ -7,6 +7,8 @@ what the bytes mean.
 from __future__ import annotations
 
 import ctypes
+import mmap
+import sys
 from pathlib import Path
 from typing import Protocol
 
@@ -50,8 +52,7 @@ class HostMemory:
         self._buffers: list[NDArray[np.uint8]] = []
 
     def allocate(self, size: int) -> int:
-        # np.zeros maps pages lazily: a cache occupies memory only as far as it has been filled.
-        self._buffers.append(np.zeros(size, np.uint8))
+        self._buffers.append(np.frombuffer(_pages(size), np.uint8))
         return int(self._buffers[-1].ctypes.data)
 
     def copy(self, target: int, source: int, size: int) -> None:
@@ -65,6 +66,19 @@ class HostMemory:
 
     def write(self, target: int, content: NDArray[np.uint8]) -> None:
         ctypes.memmove(target, content.ctypes.data, content.nbytes)
+
+
+def _pages(size: int) -> mmap.mmap:
+    """Return zeroed memory that is occupied page by page, as it is written: a cache as far as it has been filled.
+
+    NumPy asks for huge pages where it allocates much at once: with its first token, a head whose cache is shorter than
+    such a page would occupy all of it.
+    """
+    if sys.platform != "linux":
+        return mmap.mmap(-1, size)
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return pages
 
 
 class DeviceMemory:

@@ -45,7 +45,8 @@ def test_every_bit_check_holds_and_the_loss_is_within_its_limit(
     manifest = open_bundle(bundles.precise(label, precision)).manifest
     checks = [(check.name, check.precision) for check in manifest.parity.checks]
     expected = [(check.name, "fp32") for check in against_model()]
-    assert checks == [*expected, *((check.name, precision) for check in rounded_contract())]
+    names = [check.name for check in rounded_contract() if check.name != "rewound rows" or manifest.rewinds]
+    assert checks == [*expected, *((name, precision) for name in names)]
     assert {check.largest_error for check in manifest.parity.checks if check.tolerance == 0} == {0}
     assert manifest.precision == precision and manifest.loss is not None
     assert (
