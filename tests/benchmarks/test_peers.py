@@ -61,7 +61,7 @@ def test_a_peer_is_asked_by_lines(place):
         assert contestant.loss([[1, 2, 3, 4]], 1, timeout=20) == 2.0
         with pytest.raises(Failure, match="ValueError: no"):
             contestant.generate([[1]], 14, timeout=20)
-        with pytest.raises(Failure, match="ended with(out an answer| code)"):
+        with pytest.raises(Failure, match=r"ended with(out an answer| code)"):
             contestant.generate([[1]], 13, timeout=20)
 
 
