@@ -16,10 +16,10 @@ from statistics import median
 import numpy as np
 
 from bundle.device import Device
-from bundle.folder import STEP_GRAPH, Bundle
+from bundle.folder import DATA, STEP_GRAPH, Bundle
 from bundle.runner import Runner
 
-LARGEST_MEASURED = 32 << 20  # bytes of a step graph; one of 17 MB opens in 40 ms, one of 250 MB in 600
+LARGEST_MEASURED = 32 << 20  # bytes of a step graph and its weights; one of 17 MB opens in 40 ms, one of 250 MB in 600
 _ROWS, _SECONDS, _LEAST_STEPS = 8, 0.03, 5
 # Of the time of a step and of handing out its tokens, what more threads have to save: they take cores from the rest of
 # the server.
@@ -71,7 +71,8 @@ def open_runner(bundle: Bundle, device: Device = "cpu", threads: int = 0, spin: 
         BundleError, DeviceError: as Runner does.
     """
     possible = ways(threads, spin, len(os.sched_getaffinity(0)))
-    large = bundle.manifest.files[STEP_GRAPH].bytes > LARGEST_MEASURED
+    files = bundle.manifest.files
+    large = sum(files[name].bytes for name in (STEP_GRAPH, STEP_GRAPH + DATA) if name in files) > LARGEST_MEASURED
     if len(possible) == 1 or large or device != "cpu":
         return Runner(bundle, device, possible[-1].threads, possible[-1].spin)
     runners = [Runner(bundle, device, way.threads, way.spin) for way in possible]

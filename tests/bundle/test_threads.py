@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
-from bundle.folder import open_bundle
-from bundle.threads import Way, fastest, open_runner, ways
+from bundle.folder import DATA, STEP_GRAPH, Bundle, open_bundle
+from bundle.manifest import FileEntry
+from bundle.threads import LARGEST_MEASURED, Way, fastest, open_runner, ways
 
 ONE = Way(1, False)
 
@@ -62,3 +63,13 @@ def test_a_large_model_is_opened_once_with_every_core(bundles, caplog, monkeypat
         runner = open_runner(open_bundle(bundles.path("gru")))
     assert runner.placement.threads == 3
     assert not caplog.records
+
+
+def test_weights_beside_the_graph_make_a_model_large(bundles, caplog):
+    bundle = open_bundle(bundles.path("gru"))
+    weights = FileEntry(sha256="0" * 64, bytes=LARGEST_MEASURED + 1)
+    files = {**bundle.manifest.files, STEP_GRAPH + DATA: weights}
+    large = Bundle(bundle.path, bundle.manifest.model_copy(update={"files": files}))
+    with caplog.at_level(logging.INFO):
+        open_runner(large)
+    assert "computes with" not in caplog.text
