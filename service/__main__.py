@@ -14,9 +14,11 @@ from bundle.device import DeviceError
 from bundle.folder import BundleError
 from service.drafters import with_drafts
 from service.engine import EngineSettings
+from service.identity import Role
 from service.metrics import MetricsPortError, served
 from service.models import Models, ServedModel, UnknownModelError, load_models
 from service.settings import Settings, SettingsError, read_settings
+from service.wire.access import Access
 from service.wire.server import PortError, Server
 
 # How long the event loop may keep the interpreter's lock while the engine's thread, which wants it after every step,
@@ -74,7 +76,8 @@ async def serve(models: Models, settings: Settings) -> int:
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
-    server = Server(models, settings.max_new_tokens_limit, settings.max_connection_age_seconds)
+    access = Access(Role(settings.anonymous_role))
+    server = Server(models, settings.max_new_tokens_limit, settings.max_connection_age_seconds, access)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:
         address = await server.start(settings.host, settings.port)
         for model in models:

@@ -74,6 +74,9 @@ class Settings(BaseSettings):
         le=65535,
         description="port of Prometheus' metrics, on the same host; 0: a free one; default: none",
     )
+    anonymous_role: Literal["user", "admin"] = Field(
+        "user", description="what callers may where nobody is asked who they are; an admin changes what is served"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages logged")
     config: Path | None = Field(None, description="TOML file of settings")
 

@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 import grpc
 
 from service.errors import EngineError
+from service.identity import Identity
 from service.metrics import call_counter
 from service.models import UnknownModelError
 from service.wire import refusals
+from service.wire.access import Access
 from service.wire.context import Context
 from service.wire.refusals import Refusal
 
@@ -31,6 +33,7 @@ class Call:
 
     method: str
     request_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    identity: Identity = field(default_factory=Identity)
     model: str = "-"
     tokens: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -47,7 +50,9 @@ class Call:
 class Calls:
     """All calls that run, and whether new ones may. ended: counts those that have."""
 
-    def __init__(self) -> None:
+    def __init__(self, access: Access | None = None) -> None:
+        """access: tells who calls; by default nobody is asked."""
+        self._access = access or Access()
         self.draining = False
         self.ended = call_counter()
         self._running: set[asyncio.Timeout] = set()
@@ -61,6 +66,7 @@ class Calls:
         code = "CANCELLED"
         try:
             async with self._may_end_early():
+                call.identity = self._access.identify(context)
                 yield call
             code = "OK"
         except grpc.aio.InternalError:

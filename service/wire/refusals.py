@@ -77,6 +77,18 @@ def never_rewinds(reference: str, field: str) -> Refusal:
     )
 
 
+def unauthenticated(reason: str, message: str) -> Refusal:
+    """UNAUTHENTICATED: nothing tells who calls, or nothing valid. The message never quotes a credential."""
+    return Refusal(grpc.StatusCode.UNAUTHENTICATED, message, details.ErrorInfo(reason=reason, domain=DOMAIN))
+
+
+def denied(reason: str, message: str, **metadata: str) -> Refusal:
+    """PERMISSION_DENIED: who calls may not do this."""
+    shown = {key: _cut(value, _LONGEST_TEXT) for key, value in metadata.items()}
+    info = details.ErrorInfo(reason=reason, domain=DOMAIN, metadata=shown)
+    return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, info)
+
+
 def draining() -> Refusal:
     """UNAVAILABLE: the server is about to stop; another replica may go on."""
     info = details.ErrorInfo(reason="DRAINING", domain=DOMAIN)

@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from protos.seqstream.v1 import generation_pb2, model_pb2, model_pb2_grpc
 from service.metrics import collect_all
 from service.models import Models
+from service.wire.access import Access
 from service.wire.calls import Calls
 from service.wire.generation import GenerationServicer
 from service.wire.methods import generation_methods
@@ -48,15 +49,18 @@ class PortError(ValueError):
 class Server:
     """Serves `models`, whose engines it starts and stops. metrics: of both."""
 
-    def __init__(self, models: Models, most_new_tokens: int, max_connection_age: float = 0.0) -> None:
+    def __init__(
+        self, models: Models, most_new_tokens: int, max_connection_age: float = 0.0, access: Access | None = None
+    ) -> None:
         """Assemble the server.
 
         most_new_tokens: the most that a request may ask for.
         max_connection_age: seconds, give or take a tenth, after which a client is told to open another connection; its
         calls end on the old one. 0: never.
+        access: tells who calls; by default nobody is asked.
         """
         self._models = models
-        self._calls = Calls()
+        self._calls = Calls(access)
         self.metrics = collect_all(models, self._calls.ended)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
         self._hurried = asyncio.Event()
