@@ -26,6 +26,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from service.identity import TENANT, TENANT_RULE, Identity, Role
 from service.token import matches, token_id
+from service.watched import Watched
 
 
 class CallersError(ValueError):
@@ -93,6 +94,14 @@ class Callers:
 
     def __len__(self) -> int:
         return len(self._tokens) + len(self._certificates)
+
+
+def watched_callers(path: Path) -> Watched[Callers]:
+    """Return those in the file of callers, who follow it. Raises CallersError."""
+    try:
+        return Watched([path], lambda: read_callers(path))
+    except OSError as error:
+        raise CallersError(f"{path}: {error.strerror}") from None
 
 
 def read_callers(path: Path) -> Callers:

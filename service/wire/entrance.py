@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import grpc
 
-from service.callers import read_callers
+from service.callers import watched_callers
 from service.identity import Role
 from service.settings import Settings
-from service.watched import Watched
 from service.wire.access import Access
 from service.wire.tls import Tls, server_credentials
 
@@ -35,8 +34,8 @@ def read_entrance(settings: Settings) -> Entrance:
     credentials, callers = None, None
     if settings.tls_cert is not None and settings.tls_key is not None:
         credentials = server_credentials(Tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
-    if (path := settings.callers) is not None:
-        callers = Watched([path], lambda: read_callers(path))
+    if settings.callers is not None:
+        callers = watched_callers(settings.callers)
     if not _is_loopback(settings.host):
         _warn(settings)
     return Entrance(Access(callers, Role(settings.anonymous_role)), credentials)

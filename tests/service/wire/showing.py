@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from service.callers import read_callers
+from service.callers import watched_callers
 from service.token import digest, token_id
-from service.watched import Watched
 from service.wire.access import Access
 
 Shown = tuple[tuple[str, str], ...]
@@ -21,7 +20,7 @@ def bearer(token: str, *others: tuple[str, str]) -> Shown:
 
 
 def access(file: Path) -> Access:
-    return Access(Watched([file], lambda: read_callers(file)))
+    return Access(watched_callers(file))
 
 
 def rewrite(file: Path, text: str | None) -> None:
