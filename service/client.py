@@ -72,7 +72,7 @@ class Client:
 
         credentials: for TLS, from `trusting` or gRPC's own; without them nothing is encrypted.
         token: shown with every call, itself or what returns it, such as `token_in(file)`.
-        tenant: for whom the calls are, where the token does not tell, or is an admin's.
+        tenant: for whom the calls are, where the server asks nobody who calls, or the token is an admin's.
 
         Raises:
             ValueError: a token would leave this machine without TLS.

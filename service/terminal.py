@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--token-file", type=_file, metavar="FILE", help=f"file of the token to show; default: the token in {TOKEN}"
     )
-    parser.add_argument("--tenant", metavar="NAME", help="for whom the call is, where the token does not tell")
+    parser.add_argument("--tenant", metavar="NAME", help="for whom the call is; for admins, or where nobody is asked")
     parser.add_argument("--list", action="store_true", help="list the models and exit")
     numbers = (
         ("--temperature", float, "0 takes the likeliest token; default: 1"),

@@ -14,6 +14,7 @@ from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
 from service.__main__ import main
 from service.client import Client, token_in, trusting
 from service.failures import PermissionDenied, Unauthenticated
+from service.probe import main as probe
 from service.token import new_token
 from tests.service.wire.asking import endless, read
 from tests.service.wire.certified import Authority
@@ -148,13 +149,16 @@ async def test_a_token_file_is_read_at_every_call(process, tmp_path: Path):
             await client.models()
 
 
-async def test_health_has_a_port_of_its_own_if_asked_for(process, tmp_path: Path):
+async def test_health_has_a_port_of_its_own_if_asked_for(process, tmp_path: Path, monkeypatch):
     authority = Authority(tmp_path)
     server = process(*flags_of(*authority.write("server", "localhost")), "--health-port", "0")
     (address,) = [line.removeprefix("health on ") for line in server.lines if line.startswith("health on ")]
     async with grpc.aio.insecure_channel(address) as channel:
         response = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert response.status == health_pb2.HealthCheckResponse.SERVING
+    monkeypatch.setenv("SEQSTREAM_PORT", server.address.rpartition(":")[2])
+    monkeypatch.setenv("SEQSTREAM_HEALTH_PORT", address.rpartition(":")[2])
+    assert await asyncio.to_thread(probe, []) == 0, "the health check of a container"
     assert await trusts(local(server), authority)
 
 
