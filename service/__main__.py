@@ -43,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         logs.configure(settings.log_level, settings.log_format)
         entrance = read_entrance(settings)
         itl = settings.max_itl_ms / 1e3
-        engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl)
+        most = settings.tenant_rows or None
+        engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl, most)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
         models = load_models(settings.models, settings.device, settings.threads, engine, spin=spin)
         try:
@@ -78,7 +79,8 @@ async def serve(models: Models, settings: Settings, entrance: Entrance) -> int:
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
-    calls = Calls(entrance.access, log_prompts=settings.log_prompts == "on")
+    tenant_requests, words = settings.tenant_requests or None, settings.log_prompts == "on"
+    calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests)
     most, age, tells = settings.max_new_tokens_limit, settings.max_connection_age_seconds, settings.reflection == "on"
     server = Server(models, most, age, calls, reflection=tells)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:

@@ -47,6 +47,15 @@ class Settings(BaseSettings):
     )
     rows: int = Field(32, ge=1, le=4096, description="sequences of one model that run at once")
     queue_limit: int = Field(256, ge=1, le=100_000, description="requests to one model that may wait")
+    tenant_requests: int = Field(
+        0, ge=0, le=1_000_000, description="requests of one tenant that may run or wait, over all models; 0: any number"
+    )
+    tenant_rows: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="sequences of one model that run at once for one tenant, samples of a request too; 0: any number",
+    )
     chunk_tokens: int = Field(256, ge=3, le=65536, description="most prompt tokens consumed between two decode steps")
     max_itl_ms: float = Field(
         0.0,

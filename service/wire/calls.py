@@ -20,6 +20,7 @@ from service.errors import EngineError
 from service.identity import Identity
 from service.metrics import call_counter
 from service.models import UnknownModelError
+from service.quota import Quota
 from service.wire import refusals
 from service.wire.access import Access
 from service.wire.context import Context
@@ -66,9 +67,15 @@ class Call:
 class Calls:
     """All calls that run, and whether new ones may. ended: counts those that have."""
 
-    def __init__(self, access: Access | None = None, *, log_prompts: bool = False) -> None:
-        """access: tells who calls; by default nobody is asked. log_prompts: whether the log may hold prompts."""
+    def __init__(
+        self, access: Access | None = None, *, log_prompts: bool = False, tenant_requests: int | None = None
+    ) -> None:
+        """access: tells who calls; by default nobody is asked. log_prompts: whether the log may hold prompts.
+
+        tenant_requests: that one tenant may have at once, or None.
+        """
         self.access = access or Access()
+        self._quota = Quota(tenant_requests)
         self.log_prompts = log_prompts
         self.draining = False
         self.ended = call_counter()
@@ -84,7 +91,8 @@ class Calls:
         try:
             async with self._may_end_early():
                 call.identity = self.access.identify(context)
-                yield call
+                with self._quota.place(call.identity.tenant):
+                    yield call
             code = "OK"
         except grpc.aio.InternalError:
             # A write failed because the client is gone, and the cancellation has not come yet: nobody is left to tell.
