@@ -124,9 +124,11 @@ def read_callers(path: Path) -> Callers:
 
 
 def _check_unique(path: Path, table: str, key: str, values: Sequence[str]) -> None:
+    seen: set[str] = set()
     for place, value in enumerate(values):
-        if value in values[:place]:
+        if value in seen:
             raise CallersError(f"{path}: {table}[{place}].{key}: is that of another entry")
+        seen.add(value)
 
 
 def _first(error: ValidationError | TypeError) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
+_WORD = re.compile(r"[\w.:@/+-]+")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -50,6 +52,6 @@ class Json(JsonFormatter):
 def _plain(value: object) -> str:
     if value is None:
         return "-"
-    if isinstance(value, str) and value.isprintable() and not set(value) & set(' "='):
+    if isinstance(value, str) and _WORD.fullmatch(value):
         return value
     return json.dumps(value)
