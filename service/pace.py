@@ -7,9 +7,6 @@ from collections import deque
 RECENT = 64
 UNKNOWN_SECONDS = 1.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.1, 60.0
-# Those who are told to come back come when this part of the queue is gone, so that they find room even if it goes more
-# slowly than it did.
-_SLACK = 0.25
 
 
 class Pace:
@@ -43,9 +40,10 @@ class Pace:
     def promise(self, waiting: int, now: float) -> float:
         """Return in how many seconds one should come back who is sent away while `waiting` wait.
 
-        Nobody else is told the same time: who comes back finds the place that one more ending has left.
+        Nobody else is told the same time: as one comes back, one more has ended. And the first comes when the queue is
+        gone, so that there is room even if it goes more slowly than it did.
         """
-        earliest = now + self.seconds_for(max(1, int(_SLACK * waiting)), now)
+        earliest = now + self.seconds_for(waiting, now)
         self._promised = max(self._promised + self.seconds_for(1, now), earliest)
         # A limit to what one has to wait is also one to what is promised: the pace may have changed since.
         self._promised = min(self._promised, now + LONGEST_SECONDS)

@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.inbox import Inbox
@@ -93,6 +93,7 @@ def test_names_that_came_once_take_no_memory():
     assert len(turns._tenants) <= 1024
 
 
+@settings(max_examples=25)
 @given(
     st.lists(st.integers(2, 30), min_size=2, max_size=4),
     st.lists(st.integers(1, 40), min_size=2, max_size=4),
@@ -111,8 +112,8 @@ def test_tenants_with_enough_to_do_get_equal_tokens_whatever_their_requests_are_
     turns, work = Turns(held), Counter()
     tenants = [f"t{number}" for number in range(min(len(prompts), len(drawn)))]
     for tenant, prompt in zip(tenants, prompts, strict=False):
-        added(turns, *(sequence(tenant, prompt=prompt) for _ in range(400)))
-    for _ in range(600):
+        added(turns, *(sequence(tenant, prompt=prompt) for _ in range(1000)))
+    for _ in range(120):
         while len(running) < rows:
             one = next(iter(turns))
             turns.take(one)

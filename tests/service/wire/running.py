@@ -71,6 +71,7 @@ async def serve(
     most: int = MOST_NEW_TOKENS,
     *,
     max_itl_seconds: float = 0.0,
+    tenant_rows: int | None = None,
     drafts: str = "off",
     calls: Calls | None = None,
     tls: Tls | None = None,
@@ -78,7 +79,7 @@ async def serve(
     reflection: bool = True,
 ) -> AsyncIterator[Running]:
     """Serve a folder on a free port. trusted: what the channel shows and trusts, where there is `tls`."""
-    settings = EngineSettings(rows, queue_limit, 16, max_itl_seconds)
+    settings = EngineSettings(rows, queue_limit, 16, max_itl_seconds, tenant_rows)
     models = with_drafts(load_models(folder, "cpu", 1, settings), drafts)
     server = Server(models, most, calls=calls, reflection=reflection)
     address = await server.start("127.0.0.1", 0, None if tls is None else server_credentials(tls))
