@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 STUBS := protos/seqstream/v1/generation_pb2.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-containers test-ray check format bench bench-peers scaling pictures image lock audit clean
+.PHONY: help install demo test test-containers test-ray check format bench bench-peers scaling reliability pictures image lock audit clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ bench-peers: install $(PEERS)/.installed $(PEERS)-openvino/.installed $(PEERS)-t
 
 scaling: install  ## Measure servers behind balancers, compute many more (about 10 minutes)
 	$(BIN)/python -m benchmarks.scaling
+
+reliability: install  ## Overload, kill and mistreat servers; write what holds to docs/reliability.md
+	$(BIN)/python -m benchmarks.reliability
 
 pictures: install  ## Train all families and draw the pictures of docs/ (about 10 minutes)
 	$(BIN)/python -m training compare --minutes-per-model 0.5 --out docs
