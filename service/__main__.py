@@ -12,8 +12,10 @@ import sys
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
+from bundle.trial import try_bundles
 from service import logs
 from service.callers import CallersError
+from service.connections import allow_connections
 from service.drafters import with_drafts
 from service.engine import EngineSettings
 from service.metrics import MetricsPortError, served
@@ -21,6 +23,7 @@ from service.models import Models, ServedModel, UnknownModelError, load_models
 from service.settings import Settings, SettingsError, read_settings
 from service.wire.calls import Calls
 from service.wire.entrance import Entrance, read_entrance
+from service.wire.limits import Bounds, Limits
 from service.wire.server import PortError, Server
 from service.wire.tls import TlsError
 
@@ -46,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         most = settings.tenant_rows or None
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl, most)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
+        if settings.trial == "on":
+            try_bundles(settings.models)
         models = load_models(settings.models, settings.device, settings.threads, engine, spin=spin)
         try:
             models = with_drafts(models, settings.drafts)
@@ -82,7 +87,9 @@ async def serve(models: Models, settings: Settings, entrance: Entrance) -> int:
     tenant_requests, words = settings.tenant_requests or None, settings.log_prompts == "on"
     calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests)
     most, age, tells = settings.max_new_tokens_limit, settings.max_connection_age_seconds, settings.reflection == "on"
-    server = Server(models, most, age, calls, reflection=tells)
+    bounds = Bounds(settings.slow_client_tokens, settings.slow_client_seconds)
+    limits = Limits(allow_connections(settings.connections), settings.connection_calls, bounds)
+    server = Server(models, most, age, calls, reflection=tells, limits=limits)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:
         address = await server.start(settings.host, settings.port, entrance.credentials)
         if settings.health_port is not None:
