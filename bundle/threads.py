@@ -74,13 +74,18 @@ def open_runner(bundle: Bundle, device: Device = "cpu", threads: int = 0, spin: 
     files = bundle.manifest.files
     large = sum(files[name].bytes for name in (STEP_GRAPH, STEP_GRAPH + DATA) if name in files) > LARGEST_MEASURED
     if len(possible) == 1 or large or device != "cpu":
-        return Runner(bundle, device, possible[-1].threads, possible[-1].spin)
-    runners = [Runner(bundle, device, way.threads, way.spin) for way in possible]
+        return _running(Runner(bundle, device, possible[-1].threads, possible[-1].spin))
+    runners = [_running(Runner(bundle, device, way.threads, way.spin)) for way in possible]
     seconds = [_step_seconds(runner) for runner in runners]
     chosen = fastest(seconds)
     figures = ", ".join(f"{way} {1e3 * duration:.2f}" for way, duration in zip(possible, seconds, strict=True))
     _log.info("%s: computes with %s; ms for a step of %d rows: %s", bundle.reference, possible[chosen], _ROWS, figures)
     return runners[chosen]
+
+
+def _running(runner: Runner) -> Runner:
+    runner.try_out()
+    return runner
 
 
 def _step_seconds(runner: Runner) -> float:

@@ -134,8 +134,4 @@ def _load_model(
 
 
 def _load_tokenizer(bundle: Bundle, name: str, vocabulary_size: int) -> Tokenizer:
-    path = bundle.path / name
-    tokenizer = Tokenizer.load(path)
-    if tokenizer.vocabulary_size > vocabulary_size:
-        raise BundleError(f"{path}: has {tokenizer.vocabulary_size} tokens, the model {vocabulary_size}")
-    return tokenizer
+    return Tokenizer.load(bundle.path / name, vocabulary_size)
