@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from export.clean import clean
 from export.port import EXAMPLE_SIZES, SOURCE, TIME, Ports, start_ports, step_ports
 from export.refusal import Refusal
+from export.residual import join_residuals
 from export.shape import settle_shapes
 from export.steady import steady
 from training.models.step_model import SourceStepModel, StepModel
@@ -104,7 +105,7 @@ def _export(module: nn.Module, ports: Ports, limits: Mapping[str, int | None]) -
             verbose=False,
         )
     assert exported is not None
-    graph = steady(clean(exported.model_proto))
+    graph = steady(clean(join_residuals(exported.model_proto)))
     settle_shapes(graph, ports)
     return graph
 
