@@ -18,6 +18,7 @@ from bundle.folder import STEP_GRAPH
 from bundle.manifest import Manifest, StateSpec
 from export.quantize.constants import Constants, Floats
 from export.quantize.replay import Replay
+from export.quantize.rotation import rotation_of
 from export.quantize.text import Row
 from export.refusal import Refusal
 from export.steady import add_sink, block
@@ -25,7 +26,8 @@ from export.steady import add_sink, block
 # Places of keys and of values in the operator: the cache that is read, the one that is written, the scale.
 _KEYS, _VALUES = (3, 1, 12), (4, 2, 13)
 _INPUTS = 14
-_COSINES = 7
+# Beyond the largest of calibration: what is larger is cut off, and costs more than coarser steps.
+_ROOM = 1.15
 _LEVELS = 127
 # A channel that calibration hardly saw still has this share of the largest channel's range.
 _LEAST = 1e-3
@@ -79,9 +81,9 @@ def _ranges(
     rows: Sequence[Row],
     threads: int,
 ) -> dict[str, Floats]:
-    """Return for each cache the largest size [kv_heads, head_width] that its channels had on `rows`."""
+    """Return for each cache the largest size [kv_heads, head_width] that its channels had on `rows`, or may have."""
     constants = Constants(graphs[STEP_GRAPH].graph)
-    turned = {node.input[_KEYS[0]]: _rotation(node, constants) for node in attentions}
+    rotations = {node.input[_KEYS[0]]: rotation_of(node, constants) for node in attentions}
     names = [node.input[past] for node in attentions for past, _, _ in (_KEYS, _VALUES)]
     replay = Replay(graphs.items(), manifest, [(STEP_GRAPH, f"{name}_next") for name in names], threads)
     found = {name: np.zeros((), np.float32) for name in names}
@@ -89,29 +91,10 @@ def _ranges(
         seen = replay.run(row)[1]
         for name in names:
             cache = seen[STEP_GRAPH, f"{name}_next"][0, :, : len(row.tokens) - 1]  # [kv_heads, T, head_width]
-            sizes = _sizes(cache, *turned.get(name, (0, False)))
+            rotation = rotations.get(name)
+            sizes = np.abs(cache) if rotation is None else rotation.sizes_anywhere(cache)
             found[name] = np.maximum(found[name], sizes.max(axis=1))
     return found
-
-
-def _rotation(node: NodeProto, constants: Constants) -> tuple[int, bool]:
-    """Return how many channels of a key, the first, the operator rotates, and whether in neighbours or in halves."""
-    numbers = {item.name: item.i for item in node.attribute}
-    if not numbers.get("do_rotary"):
-        return 0, False
-    return 2 * constants.shape(node.input[_COSINES])[-1], bool(numbers.get("rotary_interleaved"))
-
-
-def _sizes(cache: Floats, rotated: int, interleaved: bool) -> Floats:
-    """Return `cache` [..., head_width] without signs; of a channel that is rotated, the size of its pair.
-
-    Far behind the places that calibration saw a pair has turned further, and either of it may be as large as both.
-    """
-    sizes: Floats = np.abs(cache)
-    pairs = cache[..., :rotated].reshape(*cache.shape[:-1], *((-1, 2) if interleaved else (2, rotated // 2)))
-    radii = np.linalg.norm(pairs, axis=-1 if interleaved else -2, keepdims=True)
-    sizes[..., :rotated] = np.broadcast_to(radii, pairs.shape).reshape(*cache.shape[:-1], rotated)
-    return sizes
 
 
 def _round(graph: GraphProto, constants: Constants, node: NodeProto, ranges: Mapping[str, Floats]) -> None:
@@ -121,7 +104,7 @@ def _round(graph: GraphProto, constants: Constants, node: NodeProto, ranges: Map
     for past, _, scale in (_KEYS, _VALUES):
         sizes = ranges[node.input[past]]
         least = _LEAST * float(sizes.max()) or 1.0
-        scales = np.maximum(sizes, np.float32(least)).reshape(-1) / np.float32(_LEVELS)
+        scales = np.maximum(sizes, np.float32(least)).reshape(-1) * np.float32(_ROOM / _LEVELS)
         inputs[scale] = constants.add(f"{node.input[past]}.scale", scales)
     del node.input[:]
     node.input.extend(inputs)

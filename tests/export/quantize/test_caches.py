@@ -11,8 +11,8 @@ from export import compare
 from export.contract import CROWD, against_model, rounded_contract
 from export.play import Player
 from export.quantize.caches import find_attentions
-from export.quantize.constants import Constants
 from export.quantize.precision import Precision
+from export.quantize.text import read_texts
 from export.refusal import Refusal
 from export.sequences import Maker
 from export.write import Target, write_bundle
@@ -83,14 +83,14 @@ def test_what_lies_behind_the_filled_entries_is_never_read(bundles: Bundles) -> 
     assert compare.rows(here.whole(sequences), clean) == 0
 
 
-def test_channels_that_are_rotated_together_have_one_scale(bundles: Bundles) -> None:
-    for label, rotated in (("transformer-lm", True), ("transformer-lm-learned", False)):
-        path = bundles.precise(label, "fp32", "int8")
-        heads, _, width = open_bundle(path).manifest.states[1].shape
-        constants = Constants(onnx.load(path / STEP_GRAPH).graph)
-        keys, values = (constants.floats(f"{part}_0.scale").reshape(heads, 2, width // 2) for part in ("key", "value"))
-        assert (keys[:, 0] == keys[:, 1]).all() == rotated
-        assert not (values[:, 0] == values[:, 1]).all() and values.min() > 0
+def test_nothing_is_cut_off_on_the_text_of_calibration(bundles: Bundles) -> None:
+    path = bundles.precise("transformer-lm", "fp32", "int8")
+    here, bundle = player(path, 1), open_bundle(path)
+    for row in read_texts(bundles.text("transformer-lm"), bundle).calibration[:4]:
+        here.whole(row.fed)
+        states = here.states(0)
+        sizes = [np.abs(states[spec.name].astype(int)).max() for spec in bundle.manifest.states if spec.kind == "cache"]
+        assert 40 < min(sizes) and max(sizes) < 127
 
 
 def test_every_cache_of_attention_is_found(bundles: Bundles) -> None:
