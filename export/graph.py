@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from export.clean import clean
 from export.port import EXAMPLE_SIZES, SOURCE, TIME, Ports, start_ports, step_ports
@@ -87,9 +88,8 @@ def _padded(tensor: Tensor, axis: int | None, shape: tuple[int, ...]) -> Tensor:
     """Pad [B, ..., S, ...] with zeros to [B, *shape]; `axis` counts without the batch."""
     if axis is None:
         return tensor
-    # Padding by the whole capacity and cutting off needs no arithmetic on the length of the source in the graph.
-    zeros = tensor.new_zeros(tensor.shape[0], *shape)
-    return torch.cat([tensor, zeros], dim=axis + 1).narrow(axis + 1, 0, shape[axis])
+    behind = (0, 0) * (len(shape) - 1 - axis)  # `pad` counts axes from the last
+    return F.pad(tensor, (*behind, 0, shape[axis] - tensor.shape[axis + 1]))
 
 
 def _export(module: nn.Module, ports: Ports, limits: Mapping[str, int | None]) -> onnx.ModelProto:
