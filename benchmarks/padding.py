@@ -15,13 +15,14 @@ from service.request import GenerationRequest, StopConditions
 from service.scheduler import Scheduler
 from service.sequence import Sequence
 from service.stream import Stream
+from service.turns import Turns
 
 WAITING, SHORTEST, LONGEST, BUDGET, DRAWS = 32, 16, 200, 256, 200
 
 
 def scheduled(lengths: list[int]) -> list[list[int]]:
     """Return the lengths of the pieces of every step that consumes prompts of these lengths."""
-    scheduler, steps = Scheduler(Calls(chunk="single"), BUDGET), []
+    scheduler, steps = Scheduler(Calls(chunk="single"), BUDGET, Turns(dict)), []
     for length in lengths:
         request = GenerationRequest("r", (1,) * length, StopConditions(1))
         scheduler.add(Sequence(Stream(request, Inbox(), time.monotonic), 0.0))

@@ -12,12 +12,17 @@ import sys
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
+from service import logs
+from service.callers import CallersError
 from service.drafters import with_drafts
 from service.engine import EngineSettings
 from service.metrics import MetricsPortError, served
 from service.models import Models, ServedModel, UnknownModelError, load_models
 from service.settings import Settings, SettingsError, read_settings
+from service.wire.calls import Calls
+from service.wire.entrance import Entrance, read_entrance
 from service.wire.server import PortError, Server
+from service.wire.tls import TlsError
 
 # How long the event loop may keep the interpreter's lock while the engine's thread, which wants it after every step,
 # waits. With 32 streams on two busy cores, 0.2 to 1 ms gave a tenth to a third more tokens per second than the default
@@ -25,6 +30,8 @@ from service.wire.server import PortError, Server
 _SWITCH_SECONDS = 0.0005
 # What is left of calls to other models when one has failed.
 _FAILED_SECONDS = 1.0
+# Why a server cannot start, in words for whoever starts it.
+_REASONS = (SettingsError, BundleError, DeviceError, PortError, MetricsPortError, TlsError, CallersError)
 
 _log = logging.getLogger("service")
 
@@ -33,38 +40,36 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve. Returns the exit code."""
     try:
         settings = read_settings(sys.argv[1:] if arguments is None else arguments)
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
+        logs.configure(settings.log_level, settings.log_format)
+        entrance = read_entrance(settings)
         itl = settings.max_itl_ms / 1e3
-        engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl)
+        most = settings.tenant_rows or None
+        engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl, most)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
         models = load_models(settings.models, settings.device, settings.threads, engine, spin=spin)
         try:
             models = with_drafts(models, settings.drafts)
         except UnknownModelError as error:
             raise SettingsError(f"--drafts: {error}, and off and prompt") from None
-        return _run(models, settings)
-    except (SettingsError, BundleError, DeviceError, PortError, MetricsPortError) as error:
+        return _run(models, settings, entrance)
+    except _REASONS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # while models are loaded
         return 130
 
 
-def _run(models: Models, settings: Settings) -> int:
+def _run(models: Models, settings: Settings, entrance: Entrance) -> int:
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         import uvloop
     except ModuleNotFoundError:  # there is none for Windows
-        return asyncio.run(serve(models, settings))
+        return asyncio.run(serve(models, settings, entrance))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(models, settings))
+        return runner.run(serve(models, settings, entrance))
 
 
-async def serve(models: Models, settings: Settings) -> int:
+async def serve(models: Models, settings: Settings, entrance: Entrance) -> int:
     """Serve `models` until a signal comes or one of them fails. Returns the exit code.
 
     Raises:
@@ -74,9 +79,14 @@ async def serve(models: Models, settings: Settings) -> int:
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
-    server = Server(models, settings.max_new_tokens_limit, settings.max_connection_age_seconds)
+    tenant_requests, words = settings.tenant_requests or None, settings.log_prompts == "on"
+    calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests)
+    most, age, tells = settings.max_new_tokens_limit, settings.max_connection_age_seconds, settings.reflection == "on"
+    server = Server(models, most, age, calls, reflection=tells)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:
-        address = await server.start(settings.host, settings.port)
+        address = await server.start(settings.host, settings.port, entrance.credentials)
+        if settings.health_port is not None:
+            print(f"health on {await server.answer_probes(settings.host, settings.health_port)}", flush=True)
         for model in models:
             print(_describe(model), flush=True)
         if metrics is not None:

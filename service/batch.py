@@ -25,6 +25,7 @@ from service.scores import take
 from service.sequence import Sequence
 from service.slots import Slots
 from service.stream import Cancellation, Outlet
+from service.turns import Turns
 
 Ids = NDArray[np.int64]
 
@@ -36,8 +37,15 @@ class Batch:
     """
 
     def __init__(
-        self, runner: Runner, rows: int, chunk_tokens: int, clock: Callable[[], float], max_itl_seconds: float = 0.0
+        self,
+        runner: Runner,
+        rows: int,
+        chunk_tokens: int,
+        clock: Callable[[], float],
+        max_itl_seconds: float = 0.0,
+        tenant_rows: int | None = None,
     ) -> None:
+        """Allocate the rows. tenant_rows: that one tenant may have, or None."""
         manifest = runner.manifest
         self._runner = runner
         self._clock = clock
@@ -46,7 +54,8 @@ class Batch:
         stops = IdTable(rows)
         sampler = Sampler(rows, manifest.vocabulary_size, manifest.top_k, stops)
         self._slots = Slots(self._rows, sampler, stops)
-        self._scheduler = Scheduler(manifest.calls, chunk_tokens)
+        self._turns = Turns(self._slots.held, tenant_rows)
+        self._scheduler = Scheduler(manifest.calls, chunk_tokens, self._turns)
         self._budget = Budget(chunk_tokens, max_itl_seconds)
         self._decoding = Decoding(runner, self._rows, sampler, self._slots, clock)
         self._prefilling: tuple[Sequence, ...] = ()  # those whose prompts are consumed just now or in part
@@ -197,10 +206,13 @@ class Batch:
         self._leave(rows)
 
     def _leave(self, rows: Ids) -> None:
-        before = self._slots.used
-        self._decoding.drafting.end(self._slots.outlets[row] for row in rows.tolist())
-        self._slots.leave(rows)
-        self._slots.settle()
+        slots, before = self._slots, self._slots.used
+        self._decoding.drafting.end(slots.outlets[row] for row in rows.tolist())
+        ended = [(slots.sequences[row].request.tenant, int(slots.generated[row])) for row in rows.tolist()]
+        slots.leave(rows)
+        slots.settle()
+        for tenant, generated in ended:
+            self._turns.charge(tenant, generated)
         if (prefilling := self._scheduler.prefilling) is not None:
             self._copy_prompt(prefilling, before, self._slots.used)
 

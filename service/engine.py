@@ -13,7 +13,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from weakref import WeakSet
@@ -21,7 +21,7 @@ from weakref import WeakSet
 from bundle.runner import Runner
 from service.batch import Batch
 from service.delivery import Delivery
-from service.errors import EngineError, EngineFailed, EngineStopped, QueueFull
+from service.errors import EngineError, EngineFailed, EngineStopped, QueueFull, TooLate
 from service.inbox import Inbox
 from service.load import Load, Work
 from service.pace import Pace
@@ -38,12 +38,14 @@ class EngineSettings:
     """rows: samples that run at once.    queue_limit: requests that may wait for free rows.
     chunk_tokens: most prompt tokens consumed in one step, 3 or more.    max_itl_seconds: that running samples should
     have to wait for a token at most, so that fewer prompt tokens share a step with them; 0: no matter.
+    tenant_rows: that samples of one tenant may have at once, or None.
     """
 
     rows: int = 32
     queue_limit: int = 256
     chunk_tokens: int = 256
     max_itl_seconds: float = 0.0
+    tenant_rows: int | None = None
 
 
 class Engine:
@@ -58,7 +60,8 @@ class Engine:
         self._settings = settings
         self._manifest = runner.manifest
         self._clock = clock
-        self._batch = Batch(runner, settings.rows, settings.chunk_tokens, clock, settings.max_itl_seconds)
+        chunk, itl, most = settings.chunk_tokens, settings.max_itl_seconds, settings.tenant_rows
+        self._batch = Batch(runner, settings.rows, chunk, clock, itl, most)
         self._inbox: Inbox[Sequence | Cancellation] = Inbox()
         self._pace = Pace()
         self._streams: WeakSet[Stream] = WeakSet()
@@ -94,25 +97,46 @@ class Engine:
             self._thread.join()
 
     def submit(self, request: GenerationRequest) -> Stream:
-        """Let `request` run as soon as rows are free for all of its samples, after those that came before.
+        """Let `request` run as soon as rows are free for all of its samples and it is its turn.
 
         Raises:
-            QueueFull: as many requests wait as may.
-            EngineStopped: the engine was stopped or has failed.
+            QueueFull, TooLate, EngineStopped: as `admit` does.
         """
-        if self._inbox.closed or self._thread is None:
-            raise EngineStopped("the engine does not run")
+        self.admit(request.tenant, request.deadline)
         self._check(request)
-        load = self.load()
-        if load.waiting >= load.queue_limit + max(0, load.rows - load.running):
-            seconds = self._pace.seconds_for(load.waiting, self._clock())
-            raise QueueFull(seconds, load.waiting, load.queue_limit)
         stream = Stream(request, self._inbox, self._clock)
         self._streams.add(stream)
         self._submitted += 1
         self._submitted_tokens += request.prompt_tokens
         self._inbox.put(Sequence(stream, self._clock()))
         return stream
+
+    @property
+    def most_samples(self) -> int:
+        """The most that a request may have: they run at once."""
+        rows, most = self._settings.rows, self._settings.tenant_rows
+        return rows if most is None else min(rows, most)
+
+    def admit(self, tenant: str, deadline: float | None) -> None:
+        """Return if a request may come now: to be asked before work is put into one.
+
+        Raises:
+            QueueFull: as many requests wait as may.
+            TooLate: its turn is not expected before its deadline.
+            EngineStopped: the engine was stopped or has failed.
+        """
+        if self._inbox.closed or self._thread is None:
+            raise EngineStopped("the engine does not run")
+        load, now = self.load(), self._clock()
+        if not load.running and not load.waiting:
+            self._pace.resume(now)
+        room = max(0, load.rows - load.running)
+        if load.waiting >= load.queue_limit + room:
+            raise QueueFull(self._pace.promise(load.waiting, now), load.waiting, load.queue_limit)
+        if deadline is not None and load.waiting > room and self._pace.known:
+            wait = self._pace.seconds_for(self._before(tenant, load.waiting - room), now)
+            if wait > deadline - now:
+                raise TooLate(self._pace.promise(load.waiting, now), wait, deadline - now)
 
     def load(self) -> Load:
         """How busy the engine is."""
@@ -128,10 +152,15 @@ class Engine:
         waiting = self._submitted_tokens - departed
         return Work(batch.running_requests, waiting, batch.prompt_tokens, batch.generated_tokens)
 
+    def _before(self, tenant: str, waiting: int) -> int:
+        """Return how many of `waiting` requests have their turn before a new one of `tenant`, if tenants take turns."""
+        tenants = Counter(stream.request.tenant for stream in self._streams if stream.waiting)
+        return min(waiting, tenants[tenant] * len(tenants) + len(tenants))
+
     def _check(self, request: GenerationRequest) -> None:
         """Assert what the border has to have checked."""
         manifest, stop, sampling = self._manifest, request.stop, request.sampling
-        assert 1 <= request.samples <= self._settings.rows, "all samples of a request run at once"
+        assert 1 <= request.samples <= self.most_samples, "all samples of a request run at once"
         assert request.prompt, "a prompt has at least one token"
         assert manifest.context_limit is None or len(request.prompt) <= manifest.context_limit
         assert (request.source is not None) == manifest.has_start, "a source belongs to a start graph"

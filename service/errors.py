@@ -2,6 +2,8 @@
 
     EngineError
       QueueFull        too many requests wait: come back later
+      TooLate          the queue is longer than the request's deadline allows
+      TenantFull       a tenant has as many requests as it may
       EngineStopped    the engine does not run (any more)
       EngineFailed     a step of the model raised: nothing runs any more
 
@@ -18,13 +20,32 @@ class EngineError(Exception):
 class QueueFull(EngineError):  # noqa: N818 (the queue being full is no fault)
     """A request was refused because `waiting` requests wait and `limit` may.
 
-    retry_after_seconds: how long the queue, at its present pace, takes to empty.
+    retry_after_seconds: when there is room, at the queue's present pace.
     """
 
     def __init__(self, retry_after_seconds: float, waiting: int, limit: int) -> None:
         super().__init__(f"{waiting} requests wait, {limit} may; try again in {retry_after_seconds:.1f} s")
         self.retry_after_seconds = retry_after_seconds
         self.waiting = waiting
+        self.limit = limit
+
+
+class TooLate(EngineError):  # noqa: N818
+    """A request was refused: it would wait for about `wait_seconds`, and its deadline comes in `left_seconds`."""
+
+    def __init__(self, retry_after_seconds: float, wait_seconds: float, left_seconds: float) -> None:
+        super().__init__(f"its turn would come in about {wait_seconds:.1f} s, its deadline in {left_seconds:.1f} s")
+        self.retry_after_seconds = retry_after_seconds
+        self.wait_seconds = wait_seconds
+        self.left_seconds = left_seconds
+
+
+class TenantFull(EngineError):  # noqa: N818
+    """A request was refused because `limit` requests of `tenant` run or wait, and no more may."""
+
+    def __init__(self, tenant: str, limit: int) -> None:
+        super().__init__(f"{limit} requests of {tenant or 'callers without a tenant'} run or wait, and no more may")
+        self.tenant = tenant
         self.limit = limit
 
 

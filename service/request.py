@@ -81,6 +81,7 @@ class GenerationRequest:
     scored_from: report log-probabilities of prompt[scored_from:] (>= 1), or None.
     drafts: what may propose tokens, or None: only streams without them have the same bits everywhere.
     stop.max_new_tokens == 0 asks for scores alone.
+    tenant: for whom it is; tenants share tokens evenly.    priority: the higher goes first, among those of a tenant.
     """
 
     request_id: str
@@ -97,6 +98,8 @@ class GenerationRequest:
     top_logprobs: int = 0
     scored_from: int | None = None
     drafts: Drafts | None = None
+    tenant: str = ""
+    priority: int = 0
 
     @property
     def prompt_tokens(self) -> int:

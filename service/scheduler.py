@@ -1,16 +1,16 @@
-"""Which prompts are consumed next, and how much of each: the oldest, and with it those of about its length.
+"""Which prompts are consumed next, and how much of each: whose turn it is, and with it those of about its length.
 
 A step holds at most `chunk_tokens` prompt tokens, padding and sources counted, or fewer where the caller says so: so
 long running samples wait, and no longer. A longer prompt goes in pieces, one a step.
 
-Overtaking is bounded. Every step that starts anything starts the oldest request, so nobody waits for more such steps
-than there were requests before it. And only requests that all have their rows together are chosen from: whoever is
-passed still has its rows when its turn comes. Knows counts and deques, no tensors and no tokens.
+Overtaking is bounded. Every step that starts anything starts the request whose turn it is (service/turns.py; of one
+tenant without priorities the oldest), so nobody waits for more such steps than there were requests before it. And only
+requests that all have their rows together are chosen from: whoever is passed still has its rows when its turn comes.
+Knows counts, no tensors and no tokens.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
@@ -18,6 +18,7 @@ from math import inf
 from bundle.manifest import Calls
 from service.sequence import Sequence
 from service.stream import Outlet, Stream
+from service.turns import Turns
 
 _MOST_PADDING = 0.25  # of the tokens of a step
 _SMALL = 32  # tokens: a step of fewer takes so long as it takes, whatever they are
@@ -43,14 +44,17 @@ class Scheduler:
     departed, departed_tokens: how many requests have left the queue, one way or another, and their prompts' tokens.
     """
 
-    def __init__(self, calls: Calls, chunk_tokens: int) -> None:
-        """`calls`: whether a piece behind a past shares its step with other prompts, and how wide pieces may be."""
+    def __init__(self, calls: Calls, chunk_tokens: int, turns: Turns) -> None:
+        """calls: whether a piece behind a past shares its step with other prompts, and how wide pieces may be.
+
+        turns: in which requests wait, so that what has run is charged there.
+        """
         # A chunk of one token is never cut, because it would be computed as a decode step and differ in the last bit.
         # That needs three tokens: of a remainder of four, two and two.
         assert chunk_tokens >= 3, "chunks of less than three tokens cannot all be longer than one"
         self._calls = calls
         self._chunk_tokens = chunk_tokens
-        self._waiting: deque[Sequence] = deque()
+        self._waiting = turns
         self._earliest = inf
         self.prefilling: Sequence | None = None
         self.departed = 0
@@ -59,7 +63,7 @@ class Scheduler:
     @property
     def idle(self) -> bool:
         """Whether there is no prompt to consume."""
-        return self.prefilling is None and not self._waiting
+        return self.prefilling is None and not len(self._waiting)
 
     @property
     def reserved(self) -> int:
@@ -73,7 +77,7 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """Let a request wait."""
-        self._waiting.append(sequence)
+        self._waiting.add(sequence)
         self._earliest = min(self._earliest, _deadline(sequence))
 
     def plan(self, free: int, budget: int | None = None) -> list[Piece]:
@@ -90,7 +94,7 @@ class Scheduler:
             ready = [self._piece(sequence, budget) for sequence in self._with_rows(free)]
             pieces = _choose(begun, ready, budget)
             for piece in pieces[len(begun) :]:
-                self._waiting.remove(piece.sequence)
+                self._waiting.take(piece.sequence)
                 self._depart(piece.sequence)
         if pieces:
             self.prefilling = None if pieces[-1].completes else pieces[-1].sequence
@@ -98,8 +102,7 @@ class Scheduler:
 
     def withdraw(self, stream: Stream, outlets: tuple[Outlet, ...]) -> None:
         """Forget these samples of `stream`, and the request if it has no other, where it waits or is prefilled."""
-        candidates = [*self._waiting] if self.prefilling is None else [self.prefilling, *self._waiting]
-        for sequence in candidates:
+        for sequence in [*self.begun, *self._waiting.everyone()]:
             if sequence.stream is stream:
                 sequence.live = [outlet for outlet in sequence.live if outlet not in outlets]
                 if not sequence.live:
@@ -111,11 +114,11 @@ class Scheduler:
         if self.prefilling is not None and _deadline(self.prefilling) <= now:
             expired.append(self.prefilling)
         if self._earliest <= now:
-            expired += [sequence for sequence in self._waiting if _deadline(sequence) <= now]
+            expired += [sequence for sequence in self._waiting.everyone() if _deadline(sequence) <= now]
         for sequence in expired:
             self._remove(sequence)
         if self._earliest <= now:
-            self._earliest = min(map(_deadline, self._waiting), default=inf)
+            self._earliest = min(map(_deadline, self._waiting.everyone()), default=inf)
         return expired
 
     def _remove(self, sequence: Sequence) -> None:
@@ -130,7 +133,9 @@ class Scheduler:
         self.departed_tokens += sequence.request.prompt_tokens
 
     def _with_rows(self, free: int) -> Iterator[Sequence]:
-        """Yield the oldest requests, as long as `free` rows are enough for all of them together."""
+        """Yield requests in turn, as long as `free` rows are enough for all of them together."""
+        if free < 1:
+            return
         for sequence in self._waiting:
             free -= len(sequence.live)
             if free < 0:
@@ -145,14 +150,14 @@ class Scheduler:
 
 
 def _choose(begun: list[Piece], ready: list[Piece], budget: int) -> list[Piece]:
-    """Return what shares a step, by age: what is begun, the oldest, and what is of about its length."""
+    """Return what shares a step, in turn: what is begun, whose turn it is, and what is of about its length."""
     if not ready or (begun and not _fit([*begun, ready[0]], budget)):
         return begun
     chosen = [*begun, ready[0]]
     if not ready[0].completes:
         return chosen
     others = [piece for piece in ready[1:] if piece.completes]
-    # The sort is stable: of two that are as near, the older one.
+    # The sort is stable: of two that are as near, the one whose turn is first.
     for piece in sorted(others, key=lambda piece: abs(piece.length - ready[0].length)):
         if _fit([*chosen, piece], budget):
             chosen.append(piece)

@@ -15,6 +15,7 @@ from service.request import FinishReason
 from service.sampling import Sampler
 from service.sequence import Sequence
 from service.stream import Outlet
+from service.turns import Held
 
 Ids = NDArray[np.int64]
 
@@ -62,6 +63,15 @@ class Slots:
         self._stops.set(row, stop_ids(request))
         self._replay.set(row, request.resume)
         self.sampler.install(row, request, outlet.sample)
+
+    def held(self) -> dict[str, Held]:
+        """Return what the samples of each tenant have."""
+        found: dict[str, Held] = {}
+        for sequence, tokens in zip(self.sequences, self.generated[: self.used].tolist(), strict=True):
+            held = found.setdefault(sequence.request.tenant, Held())
+            held.rows += 1
+            held.tokens += tokens
+        return found
 
     def settle(self) -> None:
         """Note that rows have changed; to be called after `join` and `leave`."""

@@ -71,6 +71,11 @@ class Stream:
                 return False
         return True
 
+    @property
+    def waiting(self) -> bool:
+        """Whether its prompt is still to be consumed."""
+        return self._began is None and not self.done
+
     def cancel(self) -> None:
         """Give up everything not yet received, and free the rows within one step. Idempotent."""
         if not self.done:

@@ -35,7 +35,10 @@ PARTS: dict[str, Callable[[Place, Results, Callable[[str], None]], None]] = {
 
 def main() -> None:
     """Prepare, measure and report; or only some of it."""
-    options = _parser().parse_args()
+    parser, known = _parser(), ["prepare", *PARTS, "report"]
+    options = parser.parse_args()
+    if unknown := [name for name in options.parts if name not in known]:
+        parser.error(f"no part {unknown[0]!r}; there are {', '.join(known)}")
     place = Place(
         folder=options.folder,
         python=options.python,
@@ -50,7 +53,7 @@ def main() -> None:
     def tell(line: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s  {line}", flush=True)
 
-    chosen = options.parts or ["prepare", *PARTS, "report"]
+    chosen = options.parts or known
     if "prepare" in chosen:
         prepare(place, tell)
     measured = [name for name in PARTS if name in chosen]
@@ -80,7 +83,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "parts",
         nargs="*",
-        choices=["prepare", *PARTS, "report"],
         metavar="PART",
         help=f"prepare, {', '.join(PARTS)}, report [all]",
     )

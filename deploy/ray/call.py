@@ -45,6 +45,14 @@ class Call:
         # Room for one message: the servicer waits until it is taken. None wakes a taker for whom nothing comes.
         self._room: asyncio.Queue[bytes | None] = asyncio.Queue(1)
 
+    def invocation_metadata(self) -> list[tuple[str, str]]:
+        """Return what the caller sent beside the request."""
+        return self._context.invocation_metadata()
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        """Return nothing: the proxy has the connection."""
+        return {}
+
     def time_remaining(self) -> float | None:
         """Return the seconds until the caller's deadline, or None: it has none."""
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)

@@ -12,7 +12,16 @@ from protos.seqstream.v1 import generation_pb2 as pb
 from service.models import ServedModel
 from service.request import FinishReason, GenerationRequest
 from service.wire import convert
-from service.wire.checks import Checks, check_output, check_samples, check_sampling, check_stop, fill_defaults
+from service.wire.calls import Call
+from service.wire.checks import (
+    Checks,
+    check_output,
+    check_priority,
+    check_samples,
+    check_sampling,
+    check_stop,
+    fill_defaults,
+)
 from service.wire.convert import Ending
 from service.wire.drafts import check_drafts, read_drafts, told
 from service.wire.prompt import Prompt, check_room, read_prompt
@@ -66,9 +75,9 @@ class Asked:
 
 
 async def read_asked(
-    request: pb.GenerateRequest, model: ServedModel, most_new_tokens: int, request_id: str, deadline: float | None
+    request: pb.GenerateRequest, model: ServedModel, most_new_tokens: int, call: Call, deadline: float | None
 ) -> Asked:
-    """Return what `request` asks of `model`.
+    """Return what `request` asks of `model` in `call`.
 
     Raises:
         Refusal: INVALID_ARGUMENT with every bad field, or FAILED_PRECONDITION.
@@ -78,8 +87,9 @@ async def read_asked(
     check_sampling(checks, request.sampling, vocabulary_size)
     check_stop(checks, request.stop, vocabulary_size, most_new_tokens)
     check_output(checks, request)
-    check_samples(checks, request, model.engine.load().rows)
+    check_samples(checks, request, model.engine.most_samples)
     check_drafts(checks, request, model)
+    check_priority(checks, request)
     checks.tokens("resume_token_ids", request.resume_token_ids, vocabulary_size)
     _check_some_token_is_left(checks, request, model)
     prompt = await read_prompt(request, model, checks)
@@ -89,16 +99,16 @@ async def read_asked(
     assert prompt is not None, "an unusable prompt is a violation"
     if request.output.prompt_logprobs and prompt.source is not None:
         raise has_source(model.reference, "output.prompt_logprobs")
-    generation = _generation(request, prompt, model, request_id, deadline)
+    generation = _generation(request, prompt, model, call, deadline)
     return Asked(model, request, generation, prompt.length)
 
 
 def _generation(
-    request: pb.GenerateRequest, prompt: Prompt, model: ServedModel, request_id: str, deadline: float | None
+    request: pb.GenerateRequest, prompt: Prompt, model: ServedModel, call: Call, deadline: float | None
 ) -> GenerationRequest:
     scored = request.output.prompt_logprobs and len(prompt.tokens) > 1
     return GenerationRequest(
-        request_id=request_id,
+        request_id=call.request_id,
         prompt=prompt.tokens,
         stop=convert.stop_conditions(request.stop, model.manifest.special_tokens.eos),
         source=prompt.source,
@@ -112,6 +122,8 @@ def _generation(
         top_logprobs=min(request.output.top_logprobs, model.manifest.vocabulary_size),
         scored_from=1 if scored else None,
         drafts=read_drafts(request, model),
+        tenant=call.identity.tenant,
+        priority=request.priority,
     )
 
 

@@ -19,6 +19,7 @@ MOST_BANNED = 1024
 MOST_ALTERNATIVES = 20
 MOST_TOKENS_PER_MESSAGE = 1024
 MOST_PROMPT_BYTES = 1 << 20
+MOST_PRIORITY = 10
 
 
 class Checks:
@@ -124,16 +125,23 @@ def check_output(checks: Checks, request: pb.GenerateRequest) -> None:
     checks.require(has_text, "output.omit_text", "true", "false, with stop.stop_strings")
 
 
-def check_samples(checks: Checks, request: pb.GenerateRequest, rows: int) -> None:
+def check_samples(checks: Checks, request: pb.GenerateRequest, most: int) -> None:
     """Check how many samples are drawn and whether one is resumed."""
-    checks.between("samples", request.samples, 1, min(MOST_SAMPLES, rows))
+    checks.between("samples", request.samples, 1, min(MOST_SAMPLES, most))
     last = request.first_sample + request.samples - 1
     checks.require(last < 1 << 32, "first_sample", request.first_sample, "the last sample below 4294967296")
     resumed = len(request.resume_token_ids)
-    most = request.stop.max_new_tokens
-    checks.require(resumed <= most, "resume_token_ids", f"{resumed} entries", f"at most stop.max_new_tokens, {most}")
+    tokens = request.stop.max_new_tokens
+    checks.require(
+        resumed <= tokens, "resume_token_ids", f"{resumed} entries", f"at most stop.max_new_tokens, {tokens}"
+    )
     single = request.samples == 1 or not resumed
     checks.require(single, "resume_token_ids", f"{resumed} entries", "none with samples other than 1")
+
+
+def check_priority(checks: Checks, request: pb.GenerateRequest | pb.ScoreRequest) -> None:
+    """Check how urgent it is."""
+    checks.between("priority", request.priority, -MOST_PRIORITY, MOST_PRIORITY)
 
 
 def _show(value: object) -> str:

@@ -5,15 +5,26 @@ Of gRPC's own context, and of whatever else carries calls to the same servicers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import NoReturn, Protocol
 
 import grpc
+
+# What a caller sends beside a request to tell who it is.
+AUTHORIZATION = "authorization"
+TENANT_KEY = "x-tenant"
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 
 class Context(Protocol):
     """One call. What ends it early, the client or its deadline, is raised where the servicer waits."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None:
+        """Return what the caller sent beside the request."""
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """Return what the connection knows of the caller: names in its certificate, by gRPC's names of properties."""
 
     def time_remaining(self) -> float | None:
         """Return the seconds until the call's deadline, or None: it has none."""

@@ -19,9 +19,9 @@ from service.stream import Stream
 from service.wire import convert
 from service.wire.asked import Asked, read_asked
 from service.wire.calls import Call, Calls
-from service.wire.checks import MOST_ALTERNATIVES, Checks
+from service.wire.checks import MOST_ALTERNATIVES, Checks, check_priority
 from service.wire.context import Context
-from service.wire.prompt import check_room, read_continuation, read_prompt, tokenize
+from service.wire.prompt import as_given, check_room, read_continuation, read_prompt, tokenize
 from service.wire.reply import Reply, prompt_scores
 
 MOST_TOKENIZED_BYTES = 128 << 10
@@ -42,7 +42,9 @@ class GenerationServicer(GenerationServiceServicer):
         deadline = _deadline(context)
         async with self._calls.enter(context, "Generate") as call:
             model = self._find(request, call)
-            asked = await read_asked(request, model, self._most_new_tokens, call.request_id, deadline)
+            model.engine.admit(call.identity.tenant, deadline)  # before anything is tokenized
+            asked = await read_asked(request, model, self._most_new_tokens, call, deadline)
+            call.prompt_tokens = asked.prompt_tokens
             samples = range(request.first_sample, request.first_sample + request.samples)
             replies = {sample: Reply(sample, model.tokenizer, request) for sample in samples}
             first = replies[request.first_sample]
@@ -57,12 +59,16 @@ class GenerationServicer(GenerationServiceServicer):
         """Return the log-probability of a continuation."""
         async with self._calls.enter(context, "Score") as call:
             model = self._find(request, call)
-            stream = model.engine.submit(await _scoring(request, model, call.request_id))
+            model.engine.admit(call.identity.tenant, _deadline(context))
+            scoring = await _scoring(request, model, call)
+            call.prompt_tokens = scoring.scored_from or 0
+            stream = model.engine.submit(scoring)
             try:
                 while not (scores := (await stream.receive())[0].prompt_scores):
                     pass
             finally:
                 stream.cancel()
+                call.timings = stream.timings()
             call.tokens = len(scores)
             return pb.ScoreResponse(
                 model=model.reference,
@@ -104,6 +110,8 @@ class GenerationServicer(GenerationServiceServicer):
     ) -> ServedModel:
         model = self._models.find(request.model)
         call.model = model.reference
+        if self._calls.log_prompts and isinstance(request, pb.GenerateRequest | pb.ScoreRequest):
+            call.prompt = as_given(request)
         return model
 
 
@@ -117,6 +125,7 @@ async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, cal
                     await context.write(message)
     finally:
         stream.cancel()
+        call.timings = stream.timings()
         call.tokens = sum(reply.fresh for reply in replies.values())
 
 
@@ -135,10 +144,11 @@ def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Itera
         yield from reply.end(ending, spent, asked.prompt_tokens, stream.drafted(chunk.sample))
 
 
-async def _scoring(request: pb.ScoreRequest, model: ServedModel, request_id: str) -> GenerationRequest:
+async def _scoring(request: pb.ScoreRequest, model: ServedModel, call: Call) -> GenerationRequest:
     """Return the request for the scores of a continuation, which the engine takes as the end of a prompt."""
     checks = Checks()
     checks.between("top_logprobs", request.top_logprobs, 0, MOST_ALTERNATIVES)
+    check_priority(checks, request)
     prompt = await read_prompt(request, model, checks)
     continuation = await read_continuation(request, model, checks)
     if prompt is not None:
@@ -146,12 +156,14 @@ async def _scoring(request: pb.ScoreRequest, model: ServedModel, request_id: str
     checks.raise_if_any()
     assert prompt is not None, "an unusable prompt is a violation"
     return GenerationRequest(
-        request_id=request_id,
+        request_id=call.request_id,
         prompt=(*prompt.tokens, *continuation),
         stop=StopConditions(max_new_tokens=0),
         source=prompt.source,
         top_logprobs=min(request.top_logprobs, model.manifest.vocabulary_size),
         scored_from=len(prompt.tokens),
+        tenant=call.identity.tenant,
+        priority=request.priority,
     )
 
 

@@ -16,7 +16,7 @@ from google.rpc import error_details_pb2 as details
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from service.errors import EngineError, EngineFailed, QueueFull
+from service.errors import EngineError, EngineFailed, QueueFull, TenantFull, TooLate
 from service.models import UnknownModelError
 from service.wire.context import Context, Metadata
 
@@ -77,6 +77,18 @@ def never_rewinds(reference: str, field: str) -> Refusal:
     )
 
 
+def unauthenticated(reason: str, message: str) -> Refusal:
+    """UNAUTHENTICATED: nothing tells who calls, or nothing valid. The message never quotes a credential."""
+    return Refusal(grpc.StatusCode.UNAUTHENTICATED, message, details.ErrorInfo(reason=reason, domain=DOMAIN))
+
+
+def denied(reason: str, message: str, **metadata: str) -> Refusal:
+    """PERMISSION_DENIED: who calls may not do this."""
+    shown = {key: _cut(value, _LONGEST_TEXT) for key, value in metadata.items()}
+    info = details.ErrorInfo(reason=reason, domain=DOMAIN, metadata=shown)
+    return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, info)
+
+
 def draining() -> Refusal:
     """UNAVAILABLE: the server is about to stop; another replica may go on."""
     info = details.ErrorInfo(reason="DRAINING", domain=DOMAIN)
@@ -90,17 +102,28 @@ def internal() -> Refusal:
 
 
 def from_engine(error: EngineError) -> Refusal:
-    """RESOURCE_EXHAUSTED for a full queue, INTERNAL for a step that failed, UNAVAILABLE for an engine that stopped."""
+    """RESOURCE_EXHAUSTED where there is no room, INTERNAL for a step that failed, UNAVAILABLE for a stopped engine."""
     if isinstance(error, QueueFull):
-        info = details.ErrorInfo(reason="QUEUE_FULL", domain=DOMAIN, metadata={"limit": str(error.limit)})
-        violation = details.QuotaFailure.Violation(subject="queue", description=str(error))
-        quota = details.QuotaFailure(violations=[violation])
-        retry = _retry(error.retry_after_seconds)
-        return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the queue is full: {error}", info, quota, retry)
+        limit = {"limit": str(error.limit)}
+        return _exhausted("QUEUE_FULL", f"the queue is full: {error}", "queue", error.retry_after_seconds, limit)
+    if isinstance(error, TooLate):
+        seconds = {"wait_seconds": f"{error.wait_seconds:.3f}", "left_seconds": f"{error.left_seconds:.3f}"}
+        message = f"the deadline is too near: {error}"
+        return _exhausted("DEADLINE_TOO_NEAR", message, "queue", error.retry_after_seconds, seconds)
+    if isinstance(error, TenantFull):
+        limit = {"tenant": error.tenant, "limit": str(error.limit)}
+        return _exhausted("TENANT_FULL", str(error), f"tenant:{error.tenant}", RETRY_ELSEWHERE_SECONDS, limit)
     if isinstance(error, EngineFailed):
         info = details.ErrorInfo(reason="MODEL_FAILED", domain=DOMAIN)
         return Refusal(grpc.StatusCode.INTERNAL, "a step of the model failed", info)
     return draining()
+
+
+def _exhausted(reason: str, message: str, subject: str, seconds: float, metadata: dict[str, str]) -> Refusal:
+    info = details.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+    violation = details.QuotaFailure.Violation(subject=subject, description=message)
+    quota = details.QuotaFailure(violations=[violation])
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, info, quota, _retry(seconds))
 
 
 def not_found(error: UnknownModelError) -> Refusal:

@@ -12,6 +12,7 @@ from service.request import GenerationRequest, StopConditions
 from service.scheduler import Scheduler
 from service.sequence import Sequence
 from service.stream import Stream
+from service.turns import Turns
 
 CHUNK = 16
 REQUEST = st.tuples(st.integers(1, 50), st.integers(1, 4), st.sampled_from([0, 0, 0, 5, 30]))
@@ -27,6 +28,10 @@ def sequence(prompt=1, samples=1, source=0, deadline=None, name="r"):
         deadline=deadline,
     )
     return Sequence(Stream(request, Inbox(), lambda: 0.0), 0.0)
+
+
+def scheduling(calls, chunk_tokens):
+    return Scheduler(calls, chunk_tokens, Turns(dict))
 
 
 def planned(scheduler, free, budget=None):
@@ -54,7 +59,7 @@ def check_step(pieces, chunk, budget):
 @given(st.integers(1, 200), st.integers(3, 200), st.sampled_from([8, 16, 64]))
 def test_no_piece_is_one_more_than_a_multiple_of_the_block(length, chunk_tokens, block):
     calls = Calls(chunk="single", block=block)
-    scheduler = Scheduler(calls, chunk_tokens)
+    scheduler = scheduling(calls, chunk_tokens)
     one = sequence(length)
     scheduler.add(one)
     widths = []
@@ -66,7 +71,7 @@ def test_no_piece_is_one_more_than_a_multiple_of_the_block(length, chunk_tokens,
 
 @given(st.lists(REQUEST, max_size=20), st.sampled_from(["batch", "single"]), st.integers(4, 8), st.randoms())
 def test_whoever_starts_does_so_with_the_oldest_and_takes_nobodys_row(requests, chunk, rows, random):
-    scheduler = Scheduler(Calls(chunk=chunk), CHUNK)
+    scheduler = scheduling(Calls(chunk=chunk), CHUNK)
     everything = [sequence(*request) for request in requests]
     arrivals, running, queue, finished = iter(everything), 0, [], []
     while len(finished) < len(everything):
@@ -100,14 +105,14 @@ def test_whoever_starts_does_so_with_the_oldest_and_takes_nobodys_row(requests, 
     [(1, [1]), (16, [16]), (17, [15, 2]), (18, [16, 2]), (32, [16, 16]), (33, [16, 15, 2]), (34, [16, 16, 2])],
 )
 def test_no_chunk_behind_a_past_is_a_single_token(length, expected):
-    scheduler = Scheduler(Calls(chunk="single"), CHUNK)
+    scheduler = scheduling(Calls(chunk="single"), CHUNK)
     scheduler.add(sequence(length))
     assert [planned(scheduler, 1)[0].length for _ in expected] == expected
     assert scheduler.idle
 
 
 def test_waiting_short_prompts_share_a_step():
-    scheduler = Scheduler(Calls(chunk="single"), CHUNK)
+    scheduler = scheduling(Calls(chunk="single"), CHUNK)
     for length in (4, 2, 3, 4, 1):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [4, 2, 3, 4]
@@ -115,7 +120,7 @@ def test_waiting_short_prompts_share_a_step():
 
 
 def test_prompts_of_one_length_share_a_step_and_those_between_wait_for_the_next():
-    scheduler = Scheduler(Calls(chunk="single"), 256)
+    scheduler = scheduling(Calls(chunk="single"), 256)
     for length in (100, 10, 90, 11, 12):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [100, 90]
@@ -123,7 +128,7 @@ def test_prompts_of_one_length_share_a_step_and_those_between_wait_for_the_next(
 
 
 def test_a_long_prompt_between_short_ones_costs_no_padding_and_is_next():
-    scheduler = Scheduler(Calls(chunk="single"), 256)
+    scheduler = scheduling(Calls(chunk="single"), 256)
     for length in (40, 200, 40, 40, 40, 40, 40, 40):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [40] * 6, "six of forty fill the budget"
@@ -132,7 +137,7 @@ def test_a_long_prompt_between_short_ones_costs_no_padding_and_is_next():
 
 
 def test_nobody_takes_the_row_of_a_request_that_is_passed():
-    scheduler = Scheduler(Calls(chunk="single"), 256)
+    scheduler = scheduling(Calls(chunk="single"), 256)
     for length in (40, 200, 40):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 2)] == [40], "the second row is for the second request"
@@ -140,7 +145,7 @@ def test_nobody_takes_the_row_of_a_request_that_is_passed():
 
 
 def test_a_smaller_budget_cuts_pieces_and_none_is_a_single_token():
-    scheduler = Scheduler(Calls(chunk="single"), CHUNK)
+    scheduler = scheduling(Calls(chunk="single"), CHUNK)
     scheduler.add(sequence(14))
     assert [planned(scheduler, 1, budget)[0].length for budget in (3, 5, 3, 3)] == [3, 5, 3, 3]
     scheduler.add(sequence(7))
@@ -150,7 +155,7 @@ def test_a_smaller_budget_cuts_pieces_and_none_is_a_single_token():
 
 @pytest.mark.parametrize(("chunk", "expected"), [("batch", [4, 3]), ("single", [4])])
 def test_the_rest_of_a_long_prompt_shares_its_step_where_the_graph_allows_it(chunk, expected):
-    scheduler = Scheduler(Calls(chunk=chunk), CHUNK)
+    scheduler = scheduling(Calls(chunk=chunk), CHUNK)
     for length in (20, 3):
         scheduler.add(sequence(length))
     assert [piece.length for piece in planned(scheduler, 9)] == [16]
@@ -158,7 +163,7 @@ def test_the_rest_of_a_long_prompt_shares_its_step_where_the_graph_allows_it(chu
 
 
 def test_a_request_waits_until_there_are_rows_for_all_its_samples_and_nobody_passes():
-    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
+    scheduler = scheduling(Calls(chunk="batch"), CHUNK)
     scheduler.add(sequence(samples=3))
     scheduler.add(sequence())
     assert planned(scheduler, 2) == []
@@ -167,7 +172,7 @@ def test_a_request_waits_until_there_are_rows_for_all_its_samples_and_nobody_pas
 
 
 def test_rows_are_kept_for_the_samples_of_a_long_prompt():
-    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
+    scheduler = scheduling(Calls(chunk="batch"), CHUNK)
     scheduler.add(sequence(20, samples=3))
     scheduler.add(sequence(1))
     assert len(planned(scheduler, 3)) == 1
@@ -176,7 +181,7 @@ def test_rows_are_kept_for_the_samples_of_a_long_prompt():
 
 
 def test_deadlines_end_what_waits_and_what_is_prefilled():
-    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
+    scheduler = scheduling(Calls(chunk="batch"), CHUNK)
     long, soon, late = sequence(40, deadline=2.0), sequence(deadline=1.0), sequence()
     for one in (long, soon, late):
         scheduler.add(one)
@@ -189,7 +194,7 @@ def test_deadlines_end_what_waits_and_what_is_prefilled():
 
 
 def test_withdrawn_samples_and_requests_are_forgotten():
-    scheduler = Scheduler(Calls(chunk="batch"), CHUNK)
+    scheduler = scheduling(Calls(chunk="batch"), CHUNK)
     first, second = sequence(samples=2), sequence(samples=2)
     for one in (first, second):
         scheduler.add(one)

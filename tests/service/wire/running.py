@@ -19,7 +19,9 @@ from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
 from service.drafters import with_drafts
 from service.engine import EngineSettings
 from service.models import Models, load_models
+from service.wire.calls import Calls
 from service.wire.server import Server
+from service.wire.tls import Tls, server_credentials
 from tests.service.wire.asking import MOST_NEW_TOKENS
 
 ROOT = Path(__file__).parents[3]
@@ -69,14 +71,20 @@ async def serve(
     most: int = MOST_NEW_TOKENS,
     *,
     max_itl_seconds: float = 0.0,
+    tenant_rows: int | None = None,
     drafts: str = "off",
+    calls: Calls | None = None,
+    tls: Tls | None = None,
+    trusted: grpc.ChannelCredentials | None = None,
+    reflection: bool = True,
 ) -> AsyncIterator[Running]:
-    """Serve a folder on a free port."""
-    settings = EngineSettings(rows, queue_limit, 16, max_itl_seconds)
+    """Serve a folder on a free port. trusted: what the channel shows and trusts, where there is `tls`."""
+    settings = EngineSettings(rows, queue_limit, 16, max_itl_seconds, tenant_rows)
     models = with_drafts(load_models(folder, "cpu", 1, settings), drafts)
-    server = Server(models, most)
-    address = await server.start("127.0.0.1", 0)
-    async with grpc.aio.insecure_channel(address) as channel:
+    server = Server(models, most, calls=calls, reflection=reflection)
+    address = await server.start("127.0.0.1", 0, None if tls is None else server_credentials(tls))
+    opened = grpc.aio.insecure_channel(address) if trusted is None else grpc.aio.secure_channel(address, trusted)
+    async with opened as channel:
         try:
             yield Running(server, models, address, channel)
         finally:

@@ -1,0 +1,1 @@
+"""What is promised of a server that is overloaded, killed, fed with nonsense or shared: each promise measured."""
