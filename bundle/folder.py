@@ -40,8 +40,8 @@ class Bundle:
         return f"{self.manifest.name}@{self.manifest.version}"
 
 
-def open_bundle(path: Path) -> Bundle:
-    """Read and verify the bundle in `path`. Raises BundleError."""
+def open_bundle(path: Path, threads: int | None = None) -> Bundle:
+    """Read and verify the bundle in `path`. threads: that read its files; None: as many as pay. Raises BundleError."""
     manifest = _read_manifest(path / MANIFEST)
     place, name = f"{path.parent.name}/{path.name}", f"{manifest.name}/{manifest.version}"
     if place != name:
@@ -53,8 +53,8 @@ def open_bundle(path: Path) -> Bundle:
     # there being none: ONNX Runtime opens no weights outside of the folder.
     if strangers := sorted({file.name for file in path.iterdir()} - {MANIFEST} - manifest.files.keys()):
         raise BundleError(f"{path / strangers[0]}: is not listed in {MANIFEST}")
-    with ThreadPoolExecutor() as threads:  # hashing leaves the interpreter's lock
-        list(threads.map(partial(_verify_file, path), manifest.files, manifest.files.values()))
+    with ThreadPoolExecutor(threads) as pool:  # hashing leaves the interpreter's lock
+        list(pool.map(partial(_verify_file, path), manifest.files, manifest.files.values()))
     return Bundle(path, manifest)
 
 

@@ -9,15 +9,18 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
-from service.drafters import with_drafts
 from service.engine import EngineSettings
 from service.identity import Role
+from service.loading import Loader, load_models
 from service.metrics import MetricsPortError, served
-from service.models import Models, ServedModel, UnknownModelError, load_models
+from service.models import Models, ServedModel, UnknownModelError
 from service.settings import Settings, SettingsError, read_settings
+from service.versions import Versions
 from service.wire.access import Access
 from service.wire.server import PortError, Server
 
@@ -43,12 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
         itl = settings.max_itl_ms / 1e3
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
-        models = load_models(settings.models, settings.device, settings.threads, engine, spin=spin)
+        loader = Loader(settings.models, settings.device, engine, settings.threads, spin)
+        models = load_models(loader, keep=settings.kept)
         try:
-            models = with_drafts(models, settings.drafts)
+            versions = Versions(models, loader, settings.drafts, settings.kept)
         except UnknownModelError as error:
             raise SettingsError(f"--drafts: {error}, and off and prompt") from None
-        return _run(models, settings)
+        return _run(models, versions, settings)
     except (SettingsError, BundleError, DeviceError, PortError, MetricsPortError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -56,18 +60,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(models: Models, settings: Settings) -> int:
+def _run(models: Models, versions: Versions, settings: Settings) -> int:
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         import uvloop
     except ModuleNotFoundError:  # there is none for Windows
-        return asyncio.run(serve(models, settings))
+        return asyncio.run(serve(models, versions, settings))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(models, settings))
+        return runner.run(serve(models, versions, settings))
 
 
-async def serve(models: Models, settings: Settings) -> int:
-    """Serve `models` until a signal comes or one of them fails. Returns the exit code.
+async def serve(models: Models, versions: Versions, settings: Settings) -> int:
+    """Serve `models`, as `versions` changes them, until a signal comes or one of them fails. Returns the exit code.
 
     Raises:
         PortError: the server cannot listen where it should.
@@ -77,7 +81,8 @@ async def serve(models: Models, settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     access = Access(Role(settings.anonymous_role))
-    server = Server(models, settings.max_new_tokens_limit, settings.max_connection_age_seconds, access)
+    age = settings.max_connection_age_seconds
+    server = Server(models, settings.max_new_tokens_limit, age, access, versions)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:
         address = await server.start(settings.host, settings.port)
         for model in models:
@@ -85,7 +90,20 @@ async def serve(models: Models, settings: Settings) -> int:
         if metrics is not None:
             print(f"metrics on {metrics}", flush=True)
         print(f"listening on {address}", flush=True)
-        return await _until_told(server, signals, settings)
+        async with _changing(versions, settings.watch_seconds):
+            return await _until_told(server, signals, settings)
+
+
+@asynccontextmanager
+async def _changing(versions: Versions, watch_seconds: float) -> AsyncIterator[None]:
+    """Look for new versions while the body runs, if so told; end what changes models after that."""
+    watching = asyncio.create_task(versions.watch(watch_seconds)) if watch_seconds else None
+    try:
+        yield
+    finally:
+        if watching is not None:
+            watching.cancel()
+        await versions.close()
 
 
 async def _until_told(server: Server, signals: asyncio.Queue[int], settings: Settings) -> int:

@@ -21,6 +21,7 @@ from weakref import WeakSet
 from bundle.runner import Runner
 from service.batch import Batch
 from service.delivery import Delivery
+from service.drafting import Offer
 from service.errors import EngineError, EngineFailed, EngineStopped, QueueFull
 from service.inbox import Inbox
 from service.load import Load, Work
@@ -59,7 +60,7 @@ class Engine:
         self._manifest = runner.manifest
         self._clock = clock
         self._batch = Batch(runner, settings.rows, settings.chunk_tokens, clock, settings.max_itl_seconds)
-        self._inbox: Inbox[Sequence | Cancellation] = Inbox()
+        self._inbox: Inbox[Sequence | Cancellation | Offer] = Inbox()
         self._pace = Pace()
         self._streams: WeakSet[Stream] = WeakSet()
         self._submitted = 0
@@ -73,11 +74,11 @@ class Engine:
         self.failure: Exception | None = None
 
     def let_draft(self, models: Mapping[str, Runner]) -> None:
-        """Let these models, by "name@version", propose tokens to requests that name them. To be called before `start`.
+        """Let these models, by "name@version", and no others, propose tokens to requests that name them.
 
-        Each has the same vocabulary, and no source.
+        Each has the same vocabulary, and no source. Requests that name another one go on without it.
         """
-        self._batch.let_draft(models)
+        self._inbox.put(Offer(models))
 
     def start(self) -> None:
         """Start the thread."""
@@ -157,6 +158,8 @@ class Engine:
         for message in self._inbox.take():
             if isinstance(message, Cancellation):
                 self._batch.cancel(message)
+            elif isinstance(message, Offer):
+                self._batch.let_draft(message.runners)
             else:
                 self._batch.add(message)
         if self._batch.idle:

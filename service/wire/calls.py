@@ -18,7 +18,9 @@ import grpc
 from service.errors import EngineError
 from service.identity import Identity
 from service.metrics import call_counter
-from service.models import UnknownModelError
+from service.models import ServedModel, UnknownModelError
+from service.users import Users
+from service.version import BadVersionError, LastModelError, UnloadingError
 from service.wire import refusals
 from service.wire.access import Access
 from service.wire.context import Context
@@ -37,6 +39,18 @@ class Call:
     model: str = "-"
     tokens: int = 0
     began: float = field(default_factory=time.monotonic)
+    _users: list[Users] = field(default_factory=list)
+
+    def use(self, model: ServedModel) -> None:
+        """Keep `model` from being freed until the call has ended."""
+        self.model = model.reference
+        model.users.enter()
+        self._users.append(model.users)
+
+    def release(self) -> None:
+        """Let go of what was used."""
+        while self._users:
+            self._users.pop().leave()
 
     def log(self, code: str) -> None:
         """Write the line of a call that has ended."""
@@ -77,6 +91,7 @@ class Calls:
             code = refusal.code.name
             await refusals.abort(context, refusal, call.request_id)
         finally:
+            call.release()
             self.ended.labels(call.model, method, code).inc()
             call.log(code)
 
@@ -124,6 +139,12 @@ def _refusal(error: Exception, call: Call) -> Refusal:
         return error
     if isinstance(error, UnknownModelError):
         return refusals.not_found(error)
+    if isinstance(error, BadVersionError):
+        return refusals.bad_bundle(error)
+    if isinstance(error, UnloadingError):
+        return refusals.unloading(error)
+    if isinstance(error, LastModelError):
+        return refusals.last_model(error)
     if isinstance(error, EngineError):
         return refusals.from_engine(error)
     _log.error("request=%s method=%s failed", call.request_id, call.method, exc_info=error)

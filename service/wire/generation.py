@@ -103,7 +103,7 @@ class GenerationServicer(GenerationServiceServicer):
         self, request: pb.GenerateRequest | pb.ScoreRequest | pb.TokenizeRequest | pb.DetokenizeRequest, call: Call
     ) -> ServedModel:
         model = self._models.find(request.model)
-        call.model = model.reference
+        call.use(model)
         return model
 
 

@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 
 from service.errors import EngineError, EngineFailed, QueueFull
 from service.models import UnknownModelError
+from service.version import BadVersionError, LastModelError, UnloadingError
 from service.wire.context import Context, Metadata
 
 DOMAIN = "seqstream"
@@ -121,6 +122,31 @@ def not_found(error: UnknownModelError) -> Refusal:
     asked = _cut(error.reference, _LONGEST_TEXT)
     info = details.ErrorInfo(reason="MODEL_NOT_FOUND", domain=DOMAIN, metadata={"model": asked, "models": known})
     return Refusal(grpc.StatusCode.NOT_FOUND, f"no model {asked!r}; there are: {known}", info)
+
+
+def bad_bundle(error: BadVersionError) -> Refusal:
+    """FAILED_PRECONDITION: a version cannot be served, and why."""
+    metadata = {"model": error.reference, "reason": _cut(error.reason, _LONGEST_LIST)}
+    info = details.ErrorInfo(reason="BAD_BUNDLE", domain=DOMAIN, metadata=metadata)
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, _cut(str(error), _LONGEST_LIST), info)
+
+
+def unloading(error: UnloadingError) -> Refusal:
+    """FAILED_PRECONDITION: a version has to go before it can come back."""
+    info = details.ErrorInfo(reason="MODEL_UNLOADING", domain=DOMAIN, metadata={"model": error.reference})
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, str(error), info, _retry(RETRY_ELSEWHERE_SECONDS))
+
+
+def last_model(error: LastModelError) -> Refusal:
+    """FAILED_PRECONDITION: a server without a model is told to stop instead."""
+    info = details.ErrorInfo(reason="LAST_MODEL", domain=DOMAIN, metadata={"model": error.reference})
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, str(error), info)
+
+
+def models_fixed() -> Refusal:
+    """FAILED_PRECONDITION: here calls do not change what is served."""
+    info = details.ErrorInfo(reason="MODELS_FIXED", domain=DOMAIN)
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, "what is served here is not changed by calls", info)
 
 
 async def abort(context: Context, refusal: Refusal, request_id: str) -> NoReturn:

@@ -16,9 +16,12 @@ import grpc
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
-from service.drafters import with_drafts
 from service.engine import EngineSettings
-from service.models import Models, load_models
+from service.identity import Role
+from service.loading import Loader, load_models
+from service.models import Models
+from service.versions import Versions
+from service.wire.access import Access
 from service.wire.server import Server
 from tests.service.wire.asking import MOST_NEW_TOKENS
 
@@ -34,6 +37,7 @@ class Running:
 
     server: Server
     models: Models
+    versions: Versions
     address: str
     channel: grpc.aio.Channel
 
@@ -70,17 +74,22 @@ async def serve(
     *,
     max_itl_seconds: float = 0.0,
     drafts: str = "off",
+    keep: int = 0,
+    role: Role = Role.USER,
 ) -> AsyncIterator[Running]:
     """Serve a folder on a free port."""
     settings = EngineSettings(rows, queue_limit, 16, max_itl_seconds)
-    models = with_drafts(load_models(folder, "cpu", 1, settings), drafts)
-    server = Server(models, most)
+    loader = Loader(folder, "cpu", settings, 1)
+    models = load_models(loader, keep=keep)
+    versions = Versions(models, loader, drafts, keep)
+    server = Server(models, most, access=Access(role), versions=versions)
     address = await server.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(address) as channel:
         try:
-            yield Running(server, models, address, channel)
+            yield Running(server, models, versions, address, channel)
         finally:
             await channel.close()
+            await versions.close()
             await server.drain(0)
             await server.stop()
 

@@ -1,0 +1,224 @@
+"""Versions come and go while others run: loaded aside, served, retired once nobody uses them, freed.
+
+Lives on the event loop; bundles are opened on another thread, one at a time. A version that cannot be loaded changes
+nothing but what is told of it. Knows nothing about gRPC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import TypeVar
+
+from bundle.device import DeviceError
+from bundle.folder import BundleError
+from service.drafters import OFF, check_default, with_drafts
+from service.folder import Found, Look, name_and_number, newest_first
+from service.loading import Loader
+from service.models import Models, ServedModel, UnknownModelError
+from service.version import BadVersionError, Failure, LastModelError, State, UnloadingError, Version
+
+_log = logging.getLogger("service.versions")
+_Result = TypeVar("_Result")
+
+
+class Versions:
+    """Changes `models`, which it starts with, by what lies in the folder of `loader`."""
+
+    def __init__(self, models: Models, loader: Loader, drafts: str = OFF, keep: int = 0) -> None:
+        """Offer drafts to `models`.
+
+        drafts: who proposes by default (service/drafters.py).
+        keep: versions of each model that are served when a newer one is found; 0: all.
+
+        Raises:
+            UnknownModelError: `drafts` names no model.
+        """
+        check_default(models, drafts)
+        self._models = models
+        self._loader = loader
+        self._drafts = drafts
+        self._keep = keep
+        self._look = Look()
+        self._loading: dict[str, asyncio.Task[ServedModel]] = {}
+        self._going: dict[str, asyncio.Task[None]] = {}
+        self._failed: dict[str, Failure] = {}
+        self._told: set[str] = set()  # to be served, whatever comes
+        self._unwanted: set[str] = set()  # unloaded by a call: not loaded again without one
+        self._calls: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
+        self._assign(list(models), ())
+
+    def others(self) -> list[Version]:
+        """Every version that is loaded or could not be, and those that leave, sorted by name and number."""
+        leaving = [Version(*name_and_number(model.reference), State.UNLOADING) for model in self._models.leaving]
+        loading = [Version(*name_and_number(reference), State.LOADING) for reference in self._loading]
+        failed = [Version(*name_and_number(one), State.FAILED, why.error) for one, why in self._failed.items()]
+        return sorted([*leaving, *loading, *failed], key=lambda version: (version.name, version.number))
+
+    async def load(self, reference: str) -> ServedModel:
+        """Serve "name@version", or the newest version of "name" in the folder, and return it. It stays until `unload`.
+
+        Goes on if the caller is cancelled.
+
+        Raises:
+            UnknownModelError: the folder holds no such version.
+            BadVersionError: it cannot be served.
+            UnloadingError: it is about to go.
+        """
+        found = await self._find(reference)
+        self._unwanted.discard(found.reference)
+        model = await self._load(found)
+        self._told.add(found.reference)
+        return model
+
+    async def unload(self, reference: str, seconds: float | None = None) -> None:
+        """Take no new requests to "name@version", and return when those that run have ended and it is freed.
+
+        Goes on if the caller is cancelled.    seconds: after which requests are ended; None: never.
+
+        Raises:
+            UnknownModelError: there is no such version, neither served nor in the folder.
+            LastModelError: no other is served.
+        """
+        if (loading := self._loading.get(reference)) is not None:
+            await asyncio.wait([loading])
+        if reference in self._models.references:
+            if len(self._models.references) == 1:
+                raise LastModelError(reference)
+            self._retire(self._models.find(reference))
+        elif reference not in self._going and self._failed.pop(reference, None) is None:
+            await self._find(reference)
+        self._unwanted.add(reference)
+        self._told.discard(reference)
+        await asyncio.shield(self._own(self._end(reference, seconds)))
+
+    async def watch(self, seconds: float) -> None:
+        """Look into the folder every `seconds`, for ever."""
+        complaint = ""
+        while True:
+            try:
+                await self.look()
+                complaint = ""
+            except (BundleError, OSError) as error:  # a network drive may be away for a while
+                if str(error) != complaint:
+                    _log.warning("models are served on as they are: %s", error)
+                complaint = str(error)
+            await asyncio.sleep(seconds)
+
+    async def look(self) -> None:
+        """Load the versions that are new in the folder and have not changed since the last look; retire old ones.
+
+        A version that failed is tried again once it changes. One that is no longer in the folder is served on.
+        """
+        await asyncio.to_thread(self._look.take, self._loader.folder)
+        self._failed = {one: why for one, why in self._failed.items() if self._look.stamps.get(one) == why.stamp}
+        for found in self._look.settled():
+            if self._is_wanted(found) and not self._is_known(found.reference):
+                with suppress(BadVersionError):
+                    await self._load(found)
+        for name in {model.manifest.name for model in self._models}:
+            self._retire_old(name)
+
+    async def close(self) -> None:
+        """Load and retire nothing more. Engines are the server's to stop."""
+        tasks = [*self._loading.values(), *self._going.values(), *self._calls]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _find(self, reference: str) -> Found:
+        found = await asyncio.to_thread(Look().take, self._loader.folder)
+        matching = [one for one in found if reference in (one.name, one.reference)]
+        if not matching:
+            raise UnknownModelError(reference, [one.reference for one in found])
+        return max(matching, key=lambda one: one.number)
+
+    def _is_wanted(self, found: Found) -> bool:
+        """Whether a version is among the newest that are to be served."""
+        there = [one.reference for one in self._look.found if one.name == found.name]
+        served = [model.reference for model in self._models if model.manifest.name == found.name]
+        usable = {*there, *served} - self._unwanted - self._failed.keys()
+        return found.reference in newest_first(usable)[: self._keep or None]
+
+    def _is_known(self, reference: str) -> bool:
+        return any(reference in known for known in (self._loading, self._going)) or bool(self._served(reference))
+
+    def _served(self, reference: str) -> ServedModel | None:
+        return next((model for model in self._models if model.reference == reference), None)
+
+    async def _load(self, found: Found) -> ServedModel:
+        if (served := self._served(found.reference)) is not None:
+            return served
+        if found.reference in self._going:
+            raise UnloadingError(found.reference)
+        if found.reference not in self._loading:
+            self._loading[found.reference] = asyncio.create_task(self._open(found))
+        return await asyncio.shield(self._loading[found.reference])
+
+    async def _open(self, found: Found) -> ServedModel:
+        self._failed.pop(found.reference, None)
+        try:
+            async with self._one_at_a_time:
+                like = next((model for model in reversed([*self._models]) if model.manifest.name == found.name), None)
+                _log.info("%s: loading", found.reference)
+                model = await asyncio.to_thread(self._loader.load_aside, found.path, like)
+            model.engine.start()
+            self._assign([*self._models, model], self._models.leaving)
+            _log.info("%s: serving", found.reference)
+            return model
+        except (BundleError, DeviceError) as error:
+            _log.error("%s: not served: %s", found.reference, error)
+            raise self._fail(found, str(error).removeprefix(f"{self._loader.folder}/")) from None
+        except Exception:  # noqa: BLE001 whatever is wrong with one version, the others are served on
+            _log.exception("%s: not served", found.reference)
+            raise self._fail(found, "a fault of the server's, told in its log") from None
+        finally:
+            del self._loading[found.reference]
+
+    def _fail(self, found: Found, reason: str) -> BadVersionError:
+        self._failed[found.reference] = Failure(reason, found.stamp)
+        return BadVersionError(found.reference, reason)
+
+    def _retire_old(self, name: str) -> None:
+        served = [model for model in self._models if model.manifest.name == name]
+        for model in served[: -self._keep] if self._keep else ():
+            if model.reference not in self._told:
+                self._retire(model)
+
+    def _retire(self, model: ServedModel) -> None:
+        """Let a version go when the last of its requests has ended."""
+        _log.info("%s: takes no new requests; %d run", model.reference, model.users.count)
+        rest = [other for other in self._models if other.reference != model.reference]
+        self._assign(rest, [*self._models.leaving, model])
+        self._going[model.reference] = asyncio.create_task(self._let_go(model))
+
+    async def _let_go(self, model: ServedModel) -> None:
+        await model.users.gone()
+        await model.engine.stop()
+        leaving = [other for other in self._models.leaving if other.reference != model.reference]
+        self._assign(list(self._models), leaving)
+        del self._going[model.reference]
+        _log.info("%s: gone", model.reference)
+
+    async def _end(self, reference: str, seconds: float | None) -> None:
+        """Wait until a version has gone, or end its requests after `seconds`."""
+        if (going := self._going.get(reference)) is None:
+            return
+        await asyncio.wait([going], timeout=seconds)
+        for model in self._models.leaving:
+            if model.reference == reference:
+                await model.engine.stop()
+        await asyncio.wait([going])
+
+    def _assign(self, models: list[ServedModel], leaving: list[ServedModel] | tuple[ServedModel, ...]) -> None:
+        self._models.assign(with_drafts(models, self._drafts), leaving)
+
+    def _own(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Return a task that lives until it is done, whoever waits for it."""
+        task = asyncio.create_task(work)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return task
