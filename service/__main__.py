@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
         loader = Loader(settings.models, settings.device, engine, settings.threads, spin)
-        models = load_models(loader, keep=settings.kept)
+        models = load_models(loader, keep=settings.kept, pass_over=settings.watch_seconds > 0)
         try:
             versions = Versions(models, loader, settings.drafts, settings.kept)
         except UnknownModelError as error:

@@ -6,6 +6,7 @@ meanwhile. Knows nothing about gRPC.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from bundle.tokenizer import Tokenizer
 from service.chat import Chat
 from service.engine import Engine, EngineSettings
 from service.models import Models, ServedModel
+
+_log = logging.getLogger("service.loading")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,11 @@ class Loader:
         return ServedModel(manifest, tokenizer, source_tokenizer, runner.placement, engine, chat)
 
 
-def load_models(loader: Loader, name: str | None = None, keep: int = 0) -> Models:
+def load_models(loader: Loader, name: str | None = None, keep: int = 0, *, pass_over: bool = False) -> Models:
     """Open every bundle of the loader's folder, or those of the model `name`.
 
     keep: the newest versions of each model that are opened; 0: all.
+    pass_over: bad versions are logged, and older ones opened in their place.
 
     Raises:
         BundleError: a bundle is not what its manifest says, or there is none.
@@ -81,7 +85,24 @@ def load_models(loader: Loader, name: str | None = None, keep: int = 0) -> Model
             by_name.setdefault(path.parent.name, []).append(path)
     if not by_name:
         raise BundleError(f"{loader.folder}: holds no bundle ({name or '<name>'}/<version>/bundle.json)")
-    return Models(loader.load(path) for paths in by_name.values() for path in paths[-keep:])
+    models = [model for paths in by_name.values() for model in _newest(loader, paths, keep, pass_over)]
+    if not models:
+        raise BundleError(f"{loader.folder}: holds no bundle that can be served")
+    return Models(models)
+
+
+def _newest(loader: Loader, paths: list[Path], keep: int, pass_over: bool) -> list[ServedModel]:
+    models: list[ServedModel] = []
+    for path in reversed(paths):
+        try:
+            models.append(loader.load(path))
+        except BundleError as error:
+            if not pass_over:
+                raise
+            _log.error("passed over: %s", error)
+        if len(models) == keep:
+            break
+    return models
 
 
 def _tokenizers(model: ServedModel) -> dict[str, Tokenizer]:

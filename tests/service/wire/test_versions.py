@@ -14,10 +14,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from protos.seqstream.v1 import model_pb2 as pb
+from service.client import Client
+from service.failures import FailedPrecondition, NotFound
 from service.identity import Role
 from tests.exported import Bundles
 from tests.service.wire.asking import ask, endless, read, stop, tokens_of
 from tests.service.wire.running import Running, serve, until
+from tests.service.wire.test_terminal import run
 from tests.service.wire.versions import put, spoil
 
 HEALTH = health_pb2.HealthCheckResponse
@@ -269,3 +272,34 @@ async def test_a_folder_that_is_away_changes_nothing(folder: Path, tmp_path_fact
         os.rename(away, folder)  # noqa: PTH104
         assert not watching.done()
         watching.cancel()
+
+
+async def test_the_client_loads_lists_and_unloads(bundles: Bundles, folder: Path):
+    async with serve(folder, role=Role.ADMIN) as running, Client(running.address) as client:
+        put(bundles, "lstm", folder, "mine", 2)
+        spoil(put(bundles, "gru", folder, "mine", 3))
+        loaded = await client.load("mine@2")
+        assert (loaded.version, loaded.family, loaded.state) == (2, "lstm", "READY")
+        with pytest.raises(FailedPrecondition, match=r"mine@3 cannot be served: mine/3/step\.onnx: SHA-256 differs"):
+            await client.load("mine")
+        told = [(model.version, model.state, model.error) for model in await client.models()]
+        bad = "mine/3/step.onnx: SHA-256 differs from bundle.json"
+        assert told == [(1, "READY", ""), (2, "READY", ""), (3, "FAILED", bad)]
+        await client.unload("mine@1", drain=0)
+        await client.unload("mine@3")
+        assert [model.version for model in await client.models()] == [2]
+        with pytest.raises(NotFound):
+            await client.unload("mine@9")
+
+
+async def test_the_terminal_loads_lists_and_unloads(bundles: Bundles, folder: Path):
+    async with serve(folder, role=Role.ADMIN) as running:
+        at = ("--address", running.address)
+        put(bundles, "lstm", folder, "mine", 2)
+        spoil(put(bundles, "gru", folder, "mine", 3))
+        code, output, _ = await run("--load", "mine@2", *at)
+        assert (code, output.partition(",")[0]) == (0, "mine@2: lstm")
+        bad = "mine/3/step.onnx: SHA-256 differs from bundle.json"
+        assert await run("--load", "mine", *at) == (1, "", f"error: mine@3 cannot be served: {bad}\n")
+        code, output, _ = await run("--unload", "mine@1", "--list", *at)
+        assert [line.partition(",")[0] for line in output.splitlines()] == ["mine@2: lstm", f"mine@3: failed: {bad}"]
