@@ -92,6 +92,15 @@ def open_runner(
     return runners[chosen]
 
 
+def try_out(runner: Runner) -> None:
+    """Let one row start, if it has a source, and take a step. Raises what ONNX Runtime does."""
+    special = runner.manifest.special_tokens
+    rows = runner.allocate(1)
+    if runner.manifest.has_start:
+        runner.start(rows, 0, np.array([special.eos], np.int64))
+    runner.step(rows, 0, np.array([[special.bos]], np.int64), np.ones(1, np.int64))
+
+
 def _is_large(bundle: Bundle) -> bool:
     files = bundle.manifest.files
     return sum(files[name].bytes for name in (STEP_GRAPH, STEP_GRAPH + DATA) if name in files) > LARGEST_MEASURED

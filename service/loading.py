@@ -13,11 +13,14 @@ from pathlib import Path
 
 from bundle.device import Device
 from bundle.folder import CHAT_TEMPLATE, SOURCE_TOKENIZER, TOKENIZER, Bundle, BundleError, find_bundles, open_bundle
-from bundle.threads import Way, modest, open_runner
+from bundle.threads import Way, modest, open_runner, try_out
 from bundle.tokenizer import Tokenizer
 from service.chat import Chat
 from service.engine import Engine, EngineSettings
 from service.models import Models, ServedModel
+
+# Of one core, that hashing takes while others run.
+_SHARE = 0.25
 
 _log = logging.getLogger("service.loading")
 
@@ -45,14 +48,22 @@ class Loader:
         return self._model(open_bundle(path), None, None)
 
     def load_aside(self, path: Path, like: ServedModel | None) -> ServedModel:
-        """Open a bundle while others run, so that it takes one core at most and measures nothing.
+        """Open a bundle while others run: on one core, without measuring, and with a step to see that it computes.
 
         like: another version, whose tokenizers, where they are the same, and whose threads it takes. Raises as `load`.
         """
-        bundle = open_bundle(path, threads=1)
+        bundle = open_bundle(path, _SHARE)
         if like is None:
-            return self._model(bundle, None, modest(bundle, self.threads, self.spin))
-        return self._model(bundle, like, Way(like.placement.threads, like.placement.spin))
+            way = modest(bundle, self.threads, self.spin)
+        else:
+            way = Way(like.placement.threads, like.placement.spin)
+        model = self._model(bundle, like, way)
+        # A step that failed later would end the server, and all that it serves.
+        try:
+            try_out(model.engine.runner)
+        except Exception as error:  # noqa: BLE001 the errors of ONNX Runtime have no class in common
+            raise BundleError(f"{path}: a step fails: {str(error).splitlines()[0]}") from None
+        return model
 
     def _model(self, bundle: Bundle, like: ServedModel | None, way: Way | None) -> ServedModel:
         manifest = bundle.manifest

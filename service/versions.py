@@ -68,10 +68,12 @@ class Versions:
             BadVersionError: it cannot be served.
             UnloadingError: it is about to go.
         """
-        found = await self._find(reference)
-        self._unwanted.discard(found.reference)
-        model = await self._load(found)
-        self._told.add(found.reference)
+        model = self._served(reference)
+        if model is None:
+            found = await self._find(reference)
+            self._unwanted.discard(found.reference)
+            model = await self._load(found)
+        self._told.add(model.reference)
         return model
 
     async def unload(self, reference: str, seconds: float | None = None) -> None:

@@ -21,7 +21,7 @@ from tests.exported import Bundles
 from tests.service.wire.asking import ask, endless, read, stop, tokens_of
 from tests.service.wire.running import Running, serve, until
 from tests.service.wire.test_terminal import run
-from tests.service.wire.versions import put, spoil
+from tests.service.wire.versions import cripple, put, spoil
 
 HEALTH = health_pb2.HealthCheckResponse
 LONG = 400
@@ -101,6 +101,7 @@ async def test_a_version_that_has_gone_is_freed(bundles: Bundles, folder: Path):
         await until(lambda: not any(one() for one in left))
 
 
+@pytest.mark.usefixtures("eager")
 async def test_a_drafter_that_has_gone_is_freed_and_its_streams_go_on(bundles: Bundles, folder: Path):
     put(bundles, "transformer-lm", folder, "large", 1)
     put(bundles, "transformer-lm", folder, "small", 1)
@@ -139,6 +140,15 @@ async def test_a_bad_version_is_told_once_and_the_old_one_goes_on(
         assert await states(running) == {"mine@1": "READY", "mine@2": "FAILED"}
         told = (await running.model.GetModel(pb.GetModelRequest(model="mine@2"))).model
         assert told.error == "mine/2/step.onnx: SHA-256 differs from bundle.json"
+        assert (await running.events(request(5)))[0].started.model == "mine@1"
+
+
+async def test_a_version_whose_steps_fail_is_not_served(bundles: Bundles, folder: Path):
+    async with serve(folder, role=Role.ADMIN) as running:
+        cripple(put(bundles, "gru", folder, "mine", 2))
+        status, reason, message = await refused(running.model.LoadModel(pb.LoadModelRequest(model="mine")))
+        assert (status, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "BAD_BUNDLE")
+        assert message.startswith("mine@2 cannot be served: mine/2: a step fails: ")
         assert (await running.events(request(5)))[0].started.model == "mine@1"
 
 

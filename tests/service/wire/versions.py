@@ -4,6 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import onnx
+
+from bundle.folder import digest
 from tests.exported import Bundles
 
 
@@ -22,3 +25,19 @@ def spoil(path: Path) -> None:
     graph = bytearray((path / "step.onnx").read_bytes())
     graph[len(graph) // 2] ^= 1
     (path / "step.onnx").write_bytes(graph)
+
+
+def cripple(path: Path) -> None:
+    """Leave the embedding of a bundle's first token alone: its graph loads, and its steps fail."""
+    model = onnx.load(path / "step.onnx")
+    (lookup,) = (node for node in model.graph.node if node.op_type == "Gather" and "tokens" in node.input)
+    (table,) = (tensor for tensor in model.graph.initializer if tensor.name == lookup.input[0])
+    model.graph.initializer.append(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(table)[:1], "short"))
+    lookup.input[0] = "short"
+    onnx.save(model, path / "step.onnx")
+    manifest = json.loads((path / "bundle.json").read_text())
+    manifest["files"]["step.onnx"] = {
+        "sha256": digest(path / "step.onnx"),
+        "bytes": (path / "step.onnx").stat().st_size,
+    }
+    (path / "bundle.json").write_text(json.dumps(manifest))
