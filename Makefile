@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 STUBS := protos/seqstream/v1/generation_pb2.py
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-containers test-ray check format bench bench-peers scaling pictures image lock clean
+.PHONY: help install demo test test-containers test-ray check format bench bench-peers scaling pictures image lock audit clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -112,6 +112,12 @@ image: install  ## Build the server's image; measure its size and its start
 
 lock: $(INSTALLED)  ## Make the images' lock files anew (UPGRADE=--upgrade: newest versions)
 	UV=$(BIN)/uv bash deploy/containers/lock.sh $(UPGRADE)
+
+# Strict: a package that nothing is known of, as where there is no network, is a failure and not a pass.
+audit: $(INSTALLED)  ## Look the locked packages up among known vulnerabilities (asks PyPI)
+	$(BIN)/uvx --quiet 'pip-audit>=2.10,<3' --strict --require-hashes --disable-pip \
+		-r service/requirements-cpu.txt -r service/requirements-gpu.txt -r service/requirements-build.txt \
+		-r training/requirements.txt
 
 clean:  ## Remove what was made: environments, caches, generated code
 	rm -rf $(VENV) .venv-gpu .venv-ray $(PEERS) $(PEERS)-openvino $(PEERS)-triton .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build

@@ -14,15 +14,18 @@ from contextlib import asynccontextmanager
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
+from service import logs
+from service.callers import CallersError
 from service.engine import EngineSettings
-from service.identity import Role
 from service.loading import Loader, load_models
 from service.metrics import MetricsPortError, served
-from service.models import Models, ServedModel, UnknownModelError
+from service.models import ServedModel, UnknownModelError
 from service.settings import Settings, SettingsError, read_settings
 from service.versions import Versions
-from service.wire.access import Access
+from service.wire.calls import Calls
+from service.wire.entrance import Entrance, read_entrance
 from service.wire.server import PortError, Server
+from service.wire.tls import TlsError
 
 # How long the event loop may keep the interpreter's lock while the engine's thread, which wants it after every step,
 # waits. With 32 streams on two busy cores, 0.2 to 1 ms gave a tenth to a third more tokens per second than the default
@@ -30,6 +33,8 @@ from service.wire.server import PortError, Server
 _SWITCH_SECONDS = 0.0005
 # What is left of calls to other models when one has failed.
 _FAILED_SECONDS = 1.0
+# Why a server cannot start, in words for whoever starts it.
+_REASONS = (SettingsError, BundleError, DeviceError, PortError, MetricsPortError, TlsError, CallersError)
 
 _log = logging.getLogger("service")
 
@@ -38,11 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve. Returns the exit code."""
     try:
         settings = read_settings(sys.argv[1:] if arguments is None else arguments)
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-            stream=sys.stderr,
-        )
+        logs.configure(settings.log_level, settings.log_format)
+        entrance = read_entrance(settings)
         itl = settings.max_itl_ms / 1e3
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
@@ -52,26 +54,26 @@ def main(arguments: list[str] | None = None) -> int:
             versions = Versions(models, loader, settings.drafts, settings.kept)
         except UnknownModelError as error:
             raise SettingsError(f"--drafts: {error}, and off and prompt") from None
-        return _run(models, versions, settings)
-    except (SettingsError, BundleError, DeviceError, PortError, MetricsPortError) as error:
+        return _run(versions, settings, entrance)
+    except _REASONS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # while models are loaded
         return 130
 
 
-def _run(models: Models, versions: Versions, settings: Settings) -> int:
+def _run(versions: Versions, settings: Settings, entrance: Entrance) -> int:
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         import uvloop
     except ModuleNotFoundError:  # there is none for Windows
-        return asyncio.run(serve(models, versions, settings))
+        return asyncio.run(serve(versions, settings, entrance))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(models, versions, settings))
+        return runner.run(serve(versions, settings, entrance))
 
 
-async def serve(models: Models, versions: Versions, settings: Settings) -> int:
-    """Serve `models`, as `versions` changes them, until a signal comes or one of them fails. Returns the exit code.
+async def serve(versions: Versions, settings: Settings, entrance: Entrance) -> int:
+    """Serve models until a signal comes or one of them fails. Returns the exit code.
 
     Raises:
         PortError: the server cannot listen where it should.
@@ -80,12 +82,14 @@ async def serve(models: Models, versions: Versions, settings: Settings) -> int:
     signals: asyncio.Queue[int] = asyncio.Queue()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
-    access = Access(Role(settings.anonymous_role))
-    age = settings.max_connection_age_seconds
-    server = Server(models, settings.max_new_tokens_limit, age, access, versions)
+    calls = Calls(entrance.access, log_prompts=settings.log_prompts == "on")
+    most, age, tells = settings.max_new_tokens_limit, settings.max_connection_age_seconds, settings.reflection == "on"
+    server = Server(versions.models, most, age, calls, versions=versions, reflection=tells)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:
-        address = await server.start(settings.host, settings.port)
-        for model in models:
+        address = await server.start(settings.host, settings.port, entrance.credentials)
+        if settings.health_port is not None:
+            print(f"health on {await server.answer_probes(settings.host, settings.health_port)}", flush=True)
+        for model in versions.models:
             print(_describe(model), flush=True)
         if metrics is not None:
             print(f"metrics on {metrics}", flush=True)

@@ -24,6 +24,10 @@ class Timings:
     prefill_seconds: float
     decode_seconds: float
 
+    @property
+    def first_token_seconds(self) -> float:
+        return self.queue_seconds + self.prefill_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Finish:

@@ -8,7 +8,8 @@ A generation whose server goes away is continued on another, or on the same one 
 no token and no text is lost, repeated or different. Errors are those of service/failures.py:
 
     ClientError
-      InvalidArgument, NotFound, FailedPrecondition, Overloaded, Unavailable, DeadlineExceeded, Internal
+      InvalidArgument, Unauthenticated, PermissionDenied, NotFound, FailedPrecondition, Overloaded, Unavailable,
+      DeadlineExceeded, Internal
 
 `python -m service.client` is the command line, service/terminal.py.
 """
@@ -32,9 +33,12 @@ from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
 from service.answers import Model, Score, TextToken
 from service.retry import Attempts, Retry
 from service.wire import answers
-from service.wire.continued import Generation
+from service.wire.continued import Call, Generation
 from service.wire.failures import failure
 from service.wire.options import Options, Prompt, generate_request, set_prompt
+from service.wire.shown import Shown, Token, stays_here, token_in
+
+__all__ = ["Client", "Credentials", "Token", "token_in", "trusting"]
 
 Credentials = grpc.ChannelCredentials
 _Response = TypeVar("_Response")
@@ -60,11 +64,22 @@ class Client:
         address: str = "localhost:50051",
         retry: Retry | None = None,
         credentials: Credentials | None = None,
+        *,
+        token: Token | None = None,
+        tenant: str | None = None,
     ) -> None:
         """Remember the address; `async with` connects.
 
         credentials: for TLS, from `trusting` or gRPC's own; without them nothing is encrypted.
+        token: shown with every call, itself or what returns it, such as `token_in(file)`.
+        tenant: for whom the calls are, where the server asks nobody who calls, or the token is an admin's.
+
+        Raises:
+            ValueError: a token would leave this machine without TLS.
         """
+        if token is not None and credentials is None and not stays_here(address):
+            raise ValueError(f"a token goes to {address} over TLS only: give credentials")
+        self._shown = Shown(token, tenant)
         self._address = address
         self._credentials = credentials
         self._retry = Retry() if retry is None else retry
@@ -97,7 +112,7 @@ class Client:
             TypeError, ValueError: an option does not exist, or its value does not fit into the request.
         """
         request = generate_request(model, prompt, **options)
-        return Generation(self._generation.Generate, request, Attempts(self._retry, timeout))
+        return Generation(self._started, request, Attempts(self._retry, timeout))
 
     async def score(
         self,
@@ -155,11 +170,15 @@ class Client:
             request.drain.FromNanoseconds(int(drain * 1e9))
         await self._ask(self._model.UnloadModel, request)
 
+    def _started(self, request: pb.GenerateRequest, *, timeout: float | None) -> Call:
+        call: Call = self._generation.Generate(request, timeout=timeout, metadata=self._shown.metadata())
+        return call
+
     async def _ask(self, method: Callable[..., Awaitable[_Response]], request: Message) -> _Response:
         attempts = Attempts(self._retry, None)
         while True:
             try:
-                return await method(request)
+                return await method(request, metadata=self._shown.metadata())
             except grpc.aio.AioRpcError as error:
                 await attempts.fail(failure(error))
 
@@ -176,9 +195,13 @@ def _is_single(address: str) -> bool:
     return True
 
 
-def trusting(authority: Path) -> Credentials:
-    """Return credentials for TLS with servers whose certificate is signed by this one, a PEM file. Raises OSError."""
-    return grpc.ssl_channel_credentials(authority.read_bytes())
+def trusting(authority: Path, certificate: Path | None = None, key: Path | None = None) -> Credentials:
+    """Return credentials for TLS with servers whose certificate is signed by that of `authority`. All are PEM files.
+
+    certificate, key: of this client, for servers that ask for one. Raises OSError.
+    """
+    chain = None if certificate is None else certificate.read_bytes()
+    return grpc.ssl_channel_credentials(authority.read_bytes(), None if key is None else key.read_bytes(), chain)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
     ClientError
       InvalidArgument      fields are outside of their limits: `violations` tells which, what they are and may be
+      Unauthenticated      the server wants to know who calls, and was told nothing, or nothing valid
+      PermissionDenied     whoever calls may not do this
       NotFound             no such model or version: `known` tells those there are
       FailedPrecondition   the model cannot do what was asked
       Overloaded           the queue is full: come back after `retry_after` seconds
@@ -43,6 +45,14 @@ class InvalidArgument(ClientError):  # noqa: N818 (named as the status is)
     def __init__(self, message: str, request_id: str = "", violations: tuple[Violation, ...] = ()) -> None:
         super().__init__(message, request_id)
         self.violations = violations
+
+
+class Unauthenticated(ClientError):  # noqa: N818
+    """The server wants a token or a certificate, and was shown none, or none that is valid."""
+
+
+class PermissionDenied(ClientError):  # noqa: N818
+    """Whoever calls may not do this."""
 
 
 class NotFound(ClientError):  # noqa: N818

@@ -18,9 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m service.probe", description="Ask whether a server serves.")
     parser.add_argument(
         "--address",
-        default=f"localhost:{os.environ.get('SEQSTREAM_PORT', '50051')}",
+        default=f"localhost:{_port()}",
         metavar="HOST:PORT",
-        help="default: localhost, and the port in SEQSTREAM_PORT or 50051",
+        help="default: localhost, and the port in SEQSTREAM_HEALTH_PORT, in SEQSTREAM_PORT, or 50051",
     )
     parser.add_argument("--model", default="", metavar="NAME", help="one model instead of all of the server")
     parser.add_argument("--timeout", type=float, default=2.0, metavar="SECONDS", help="default: 2")
@@ -33,6 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(status)
     return 0 if status == "SERVING" else 1
+
+
+def _port() -> str:
+    """Return where the server of this environment answers without TLS."""
+    return os.environ.get("SEQSTREAM_HEALTH_PORT") or os.environ.get("SEQSTREAM_PORT") or "50051"
 
 
 def ask(address: str, model: str, timeout: float) -> str:

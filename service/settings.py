@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -74,6 +74,21 @@ class Settings(BaseSettings):
         le=65535,
         description="port of Prometheus' metrics, on the same host; 0: a free one; default: none",
     )
+    health_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port of health alone, without TLS, on the same host; 0: a free one; default: none",
+    )
+    reflection: Literal["on", "off"] = Field("on", description="whether the server tells its services to who may call")
+    tls_cert: Path | None = Field(None, description="TLS: PEM file of the server's certificate and those that sign it")
+    tls_key: Path | None = Field(None, description="PEM file of its key; both are read again when they change")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of certificates: clients must show one that is signed by one of them"
+    )
+    callers: Path | None = Field(
+        None, description="TOML file of those who may call, by token or certificate; read again when it changes"
+    )
     anonymous_role: Literal["user", "admin"] = Field(
         "user", description="what callers may where nobody is asked who they are; an admin changes what is served"
     )
@@ -88,12 +103,24 @@ class Settings(BaseSettings):
         "looked for",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages logged")
+    log_format: Literal["text", "json"] = Field("text", description="lines for people or for programs")
+    log_prompts: Literal["on", "off"] = Field("off", description="whether the log may hold what prompts say")
     config: Path | None = Field(None, description="TOML file of settings")
 
     @property
     def kept(self) -> int:
         """Newest versions of each model that are served; 0: all."""
         return int(self.watch_seconds > 0) if self.keep_versions is None else self.keep_versions
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("--tls-cert and --tls-key go together")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("--tls-client-ca needs --tls-cert and --tls-key")
+        if self.callers is not None and self.anonymous_role != "user":
+            raise ValueError("--anonymous-role goes without --callers, by which nobody is anonymous")
+        return self
 
 
 def read_settings(arguments: list[str]) -> Settings:
@@ -126,6 +153,8 @@ def _read_file(path: str | Path | None) -> dict[str, Any]:
 
 def _first_line(error: ValidationError) -> str:
     first = error.errors()[0]
+    if not first["loc"]:
+        return first["msg"].removeprefix("Value error, ")
     name = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
     if first["type"] == "missing":
         return f"{name} is missing"

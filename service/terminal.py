@@ -12,22 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from service.answers import Model
-from service.client import Client, Credentials, trusting
+from service.client import Client, token_in, trusting
 from service.failures import ClientError, InvalidArgument, Unavailable
+
+# The variable that holds a token. There is no flag for it: flags are in process listings and in the shell's history.
+TOKEN = "SEQSTREAM_TOKEN"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command. Returns its exit code: 0, 1 for an error of the call, 2 for one of the command line."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    address, credentials = given.pop("address"), given.pop("tls_ca")
+    address = given.pop("address")
     about_models = {name: given.pop(name) for name in ("list", "load", "unload")}
     if not any(about_models.values()) and given["prompt"] is None:
         parser.error("give MODEL and PROMPT, or --list, --load or --unload")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    client = Client(address, credentials=credentials)
     try:
+        client = _client(address, given)
         if any(about_models.values()):
             asyncio.run(_tend(client, **about_models))
         else:
@@ -52,10 +55,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--address", default="localhost:50051", metavar="HOST:PORT", help="default: localhost:50051")
     parser.add_argument(
         "--tls-ca",
-        type=_credentials,
+        type=_file,
         metavar="FILE",
         help="TLS, with the certificate that vouches for the server (PEM)",
     )
+    parser.add_argument(
+        "--tls-cert", type=_file, metavar="FILE", help="certificate to show to the server (PEM), with --tls-key"
+    )
+    parser.add_argument("--tls-key", type=_file, metavar="FILE", help="its key (PEM)")
+    parser.add_argument(
+        "--token-file", type=_file, metavar="FILE", help=f"file of the token to show; default: the token in {TOKEN}"
+    )
+    parser.add_argument("--tenant", metavar="NAME", help="for whom the call is; for admins, or where nobody is asked")
     parser.add_argument("--list", action="store_true", help="list the models and exit")
     parser.add_argument(
         "--load", metavar="MODEL", help='serve "name@version", or the newest version of "name", and exit; for admins'
@@ -86,11 +97,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _credentials(authority: str) -> Credentials:
+def _file(path: str) -> Path:
     try:
-        return trusting(Path(authority))
+        Path(path).open("rb").close()
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"{authority}: {error.strerror}") from None
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from None
+    return Path(path)
+
+
+def _client(address: str, given: dict[str, Any]) -> Client:
+    """Take what a connection needs out of `given` and return its client. Raises ValueError."""
+    authority, certificate, key = (given.pop(name) for name in ("tls_ca", "tls_cert", "tls_key"))
+    if (certificate is None) != (key is None) or (certificate is not None and authority is None):
+        raise ValueError("--tls-cert and --tls-key go together, and with --tls-ca")
+    credentials = None if authority is None else trusting(authority, certificate, key)
+    file, tenant = given.pop("token_file"), given.pop("tenant")
+    token = (os.environ.get(TOKEN) or None) if file is None else token_in(file)
+    return Client(address, credentials=credentials, token=token, tenant=tenant)
 
 
 async def _tend(client: Client, load: str | None, unload: str | None, *, list: bool) -> None:

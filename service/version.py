@@ -40,26 +40,31 @@ class Failure:
     stamp: Stamp
 
 
-class BadVersionError(ValueError):
+class ChangeError(ValueError):
+    """What is served cannot be changed as it was asked for. `reference` is the version."""
+
+    def __init__(self, reference: str, message: str) -> None:
+        super().__init__(message)
+        self.reference = reference
+
+
+class BadVersionError(ChangeError):
     """A version cannot be served; `reason` is one line that names the file."""
 
     def __init__(self, reference: str, reason: str) -> None:
-        super().__init__(f"{reference} cannot be served: {reason}")
-        self.reference = reference
+        super().__init__(reference, f"{reference} cannot be served: {reason}")
         self.reason = reason
 
 
-class UnloadingError(ValueError):
+class UnloadingError(ChangeError):
     """A version is about to go, and cannot come back before it has."""
 
     def __init__(self, reference: str) -> None:
-        super().__init__(f"{reference} is being unloaded")
-        self.reference = reference
+        super().__init__(reference, f"{reference} is being unloaded")
 
 
-class LastModelError(ValueError):
+class LastModelError(ChangeError):
     """A version cannot go, because no other is served."""
 
     def __init__(self, reference: str) -> None:
-        super().__init__(f"{reference} is the only one that is served")
-        self.reference = reference
+        super().__init__(reference, f"{reference} is the only one that is served")

@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 
 
 class Versions:
-    """Changes `models`, which it starts with, by what lies in the folder of `loader`."""
+    """Changes `models`, which it is given, by what lies in the folder of `loader`."""
 
     def __init__(self, models: Models, loader: Loader, drafts: str = OFF, keep: int = 0) -> None:
         """Offer drafts to `models`.
@@ -37,7 +37,7 @@ class Versions:
             UnknownModelError: `drafts` names no model.
         """
         check_default(models, drafts)
-        self._models = models
+        self.models = models
         self._loader = loader
         self._drafts = drafts
         self._keep = keep
@@ -53,7 +53,7 @@ class Versions:
 
     def others(self) -> list[Version]:
         """Every version that is loaded or could not be, and those that leave, sorted by name and number."""
-        leaving = [Version(*name_and_number(model.reference), State.UNLOADING) for model in self._models.leaving]
+        leaving = [Version(*name_and_number(model.reference), State.UNLOADING) for model in self.models.leaving]
         loading = [Version(*name_and_number(reference), State.LOADING) for reference in self._loading]
         failed = [Version(*name_and_number(one), State.FAILED, why.error) for one, why in self._failed.items()]
         return sorted([*leaving, *loading, *failed], key=lambda version: (version.name, version.number))
@@ -87,10 +87,10 @@ class Versions:
         """
         if (loading := self._loading.get(reference)) is not None:
             await asyncio.wait([loading])
-        if reference in self._models.references:
-            if len(self._models.references) == 1:
+        if reference in self.models.references:
+            if len(self.models.references) == 1:
                 raise LastModelError(reference)
-            self._retire(self._models.find(reference))
+            self._retire(self.models.find(reference))
         elif reference not in self._going and self._failed.pop(reference, None) is None:
             await self._find(reference)
         self._unwanted.add(reference)
@@ -121,7 +121,7 @@ class Versions:
             if self._is_wanted(found) and not self._is_known(found.reference):
                 with suppress(BadVersionError):
                     await self._load(found)
-        for name in {model.manifest.name for model in self._models}:
+        for name in {model.manifest.name for model in self.models}:
             self._retire_old(name)
 
     async def close(self) -> None:
@@ -141,7 +141,7 @@ class Versions:
     def _is_wanted(self, found: Found) -> bool:
         """Whether a version is among the newest that are to be served."""
         there = [one.reference for one in self._look.found if one.name == found.name]
-        served = [model.reference for model in self._models if model.manifest.name == found.name]
+        served = [model.reference for model in self.models if model.manifest.name == found.name]
         usable = {*there, *served} - self._unwanted - self._failed.keys()
         return found.reference in newest_first(usable)[: self._keep or None]
 
@@ -149,7 +149,7 @@ class Versions:
         return any(reference in known for known in (self._loading, self._going)) or bool(self._served(reference))
 
     def _served(self, reference: str) -> ServedModel | None:
-        return next((model for model in self._models if model.reference == reference), None)
+        return next((model for model in self.models if model.reference == reference), None)
 
     async def _load(self, found: Found) -> ServedModel:
         if (served := self._served(found.reference)) is not None:
@@ -164,11 +164,11 @@ class Versions:
         self._failed.pop(found.reference, None)
         try:
             async with self._one_at_a_time:
-                like = next((model for model in reversed([*self._models]) if model.manifest.name == found.name), None)
+                like = next((model for model in reversed([*self.models]) if model.manifest.name == found.name), None)
                 _log.info("%s: loading", found.reference)
                 model = await asyncio.to_thread(self._loader.load_aside, found.path, like)
             model.engine.start()
-            self._assign([*self._models, model], self._models.leaving)
+            self._assign([*self.models, model], self.models.leaving)
             _log.info("%s: serving", found.reference)
             return model
         except (BundleError, DeviceError) as error:
@@ -185,7 +185,7 @@ class Versions:
         return BadVersionError(found.reference, reason)
 
     def _retire_old(self, name: str) -> None:
-        served = [model for model in self._models if model.manifest.name == name]
+        served = [model for model in self.models if model.manifest.name == name]
         for model in served[: -self._keep] if self._keep else ():
             if model.reference not in self._told:
                 self._retire(model)
@@ -193,15 +193,15 @@ class Versions:
     def _retire(self, model: ServedModel) -> None:
         """Let a version go when the last of its requests has ended."""
         _log.info("%s: takes no new requests; %d run", model.reference, model.users.count)
-        rest = [other for other in self._models if other.reference != model.reference]
-        self._assign(rest, [*self._models.leaving, model])
+        rest = [other for other in self.models if other.reference != model.reference]
+        self._assign(rest, [*self.models.leaving, model])
         self._going[model.reference] = asyncio.create_task(self._let_go(model))
 
     async def _let_go(self, model: ServedModel) -> None:
         await model.users.gone()
         await model.engine.stop()
-        leaving = [other for other in self._models.leaving if other.reference != model.reference]
-        self._assign(list(self._models), leaving)
+        leaving = [other for other in self.models.leaving if other.reference != model.reference]
+        self._assign(list(self.models), leaving)
         del self._going[model.reference]
         _log.info("%s: gone", model.reference)
 
@@ -210,13 +210,13 @@ class Versions:
         if (going := self._going.get(reference)) is None:
             return
         await asyncio.wait([going], timeout=seconds)
-        for model in self._models.leaving:
+        for model in self.models.leaving:
             if model.reference == reference:
                 await model.engine.stop()
         await asyncio.wait([going])
 
     def _assign(self, models: list[ServedModel], leaving: list[ServedModel] | tuple[ServedModel, ...]) -> None:
-        self._models.assign(with_drafts(models, self._drafts), leaving)
+        self.models.assign(with_drafts(models, self._drafts), leaving)
 
     def _own(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Return a task that lives until it is done, whoever waits for it."""

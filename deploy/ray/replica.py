@@ -6,7 +6,6 @@ them by that name, and their last argument as Serve wants it.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import AsyncGenerator
 
@@ -17,6 +16,7 @@ from deploy.ray.call import Call, ServeContext
 from deploy.ray.pace import Pace
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1 import model_pb2
+from service import logs
 from service.engine import EngineSettings
 from service.loading import Loader, load_models
 from service.wire.calls import Calls
@@ -37,9 +37,7 @@ class Replica:
             BundleError: a bundle is not what its manifest says, or there is none.
             DeviceError: the device cannot be used.
         """
-        logging.basicConfig(
-            level=arguments.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
-        )
+        logs.configure(arguments.log_level, "text")
         sys.setswitchinterval(_SWITCH_SECONDS)
         engine = EngineSettings(arguments.rows, arguments.queue_limit, arguments.chunk_tokens)
         loader = Loader(arguments.models, arguments.device, engine, arguments.threads)

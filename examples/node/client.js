@@ -2,6 +2,8 @@
 //
 //     npm install
 //     node client.js localhost:50051 gru "class Queue:"
+//     SEQSTREAM_TLS_CA=ca.pem SEQSTREAM_TOKEN_FILE=token node client.js ...
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import grpc from "@grpc/grpc-js";
@@ -14,7 +16,18 @@ const definition = loader.loadSync("protos/seqstream/v1/generation.proto", {
 const { GenerationService } = grpc.loadPackageDefinition(definition).seqstream.v1;
 
 const [address = "localhost:50051", model = "gru", text = "The ", most = "100"] = process.argv.slice(2);
-const service = new GenerationService(address, grpc.credentials.createInsecure());
+const { SEQSTREAM_TLS_CA: authority, SEQSTREAM_TOKEN_FILE: file, SEQSTREAM_TOKEN: token } = process.env;
+let credentials = grpc.credentials.createInsecure();
+if (authority) credentials = grpc.credentials.createSsl(readFileSync(authority));
+if (file || token) {
+  // Read at every call, for tokens that are replaced. Without TLS this throws: a token does not travel in the clear.
+  credentials = credentials.compose(grpc.credentials.createFromMetadataGenerator((_, done) => {
+    const metadata = new grpc.Metadata();
+    metadata.set("authorization", `Bearer ${file ? readFileSync(file, "utf8").trim() : token}`);
+    done(null, metadata);
+  }));
+}
+const service = new GenerationService(address, credentials);
 const request = {
   model, text, sampling: { temperature: 0.8 }, stop: { max_new_tokens: Number(most) }, resume_token_ids: [],
 };

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 import grpc
 
+from service.chunk import Timings
 from service.errors import EngineError
 from service.identity import Identity
 from service.metrics import call_counter
 from service.models import ServedModel, UnknownModelError
 from service.users import Users
-from service.version import BadVersionError, LastModelError, UnloadingError
+from service.version import ChangeError
 from service.wire import refusals
 from service.wire.access import Access
 from service.wire.context import Context
@@ -31,13 +32,16 @@ _log = logging.getLogger("service.calls")
 
 @dataclass(slots=True)
 class Call:
-    """What the log tells of a call. tokens: generated or scored."""
+    """What the log tells of a call. tokens: generated or scored. prompt: only where prompts are logged."""
 
     method: str
     request_id: str = field(default_factory=lambda: secrets.token_hex(8))
     identity: Identity = field(default_factory=Identity)
     model: str = "-"
+    prompt_tokens: int = 0
     tokens: int = 0
+    timings: Timings | None = None
+    prompt: object = None
     began: float = field(default_factory=time.monotonic)
     _users: list[Users] = field(default_factory=list)
 
@@ -53,20 +57,33 @@ class Call:
             self._users.pop().leave()
 
     def log(self, code: str) -> None:
-        """Write the line of a call that has ended."""
-        elapsed = 1e3 * (time.monotonic() - self.began)
-        _log.info(
-            "request=%s method=%s model=%s tokens=%d ms=%.1f code=%s",
-            *(self.request_id, self.method, self.model, self.tokens, elapsed, code),
-        )
+        """Write the line of a call that has ended, with times in milliseconds."""
+        spent, identity = self.timings, self.identity
+        told: dict[str, object] = {
+            "request_id": self.request_id,
+            "method": self.method,
+            "tenant": identity.tenant or None,
+            "caller": identity.name or None,
+            "model": None if self.model == "-" else self.model,
+            "prompt_tokens": self.prompt_tokens,
+            "tokens": self.tokens,
+            "queue_ms": None if spent is None else _ms(spent.queue_seconds),
+            "first_token_ms": None if not (spent and spent.prefill_seconds) else _ms(spent.first_token_seconds),
+            "ms": _ms(time.monotonic() - self.began),
+            "status": code,
+        }
+        if self.prompt is not None:
+            told["prompt"] = self.prompt
+        _log.info("call", extra=told)
 
 
 class Calls:
     """All calls that run, and whether new ones may. ended: counts those that have."""
 
-    def __init__(self, access: Access | None = None) -> None:
-        """access: tells who calls; by default nobody is asked."""
-        self._access = access or Access()
+    def __init__(self, access: Access | None = None, *, log_prompts: bool = False) -> None:
+        """access: tells who calls; by default nobody is asked. log_prompts: whether the log may hold prompts."""
+        self.access = access or Access()
+        self.log_prompts = log_prompts
         self.draining = False
         self.ended = call_counter()
         self._running: set[asyncio.Timeout] = set()
@@ -80,20 +97,30 @@ class Calls:
         code = "CANCELLED"
         try:
             async with self._may_end_early():
-                call.identity = self._access.identify(context)
+                call.identity = self.access.identify(context)
                 yield call
             code = "OK"
         except grpc.aio.InternalError:
             # A write failed because the client is gone, and the cancellation has not come yet: nobody is left to tell.
             raise
         except Exception as error:  # noqa: BLE001 whatever it is, the client gets a status and the log the rest
-            refusal = _refusal(error, call)
+            refusal = self._refusal(error, call)
             code = refusal.code.name
             await refusals.abort(context, refusal, call.request_id)
         finally:
             call.release()
             self.ended.labels(call.model, method, code).inc()
             call.log(code)
+
+    async def admit(self, context: Context, method: str) -> None:
+        """Find out who calls a method that is not entered. What is refused is logged and counted as any call."""
+        try:
+            self.access.identify(context)
+        except Refusal as refusal:
+            call = Call(method)
+            self.ended.labels(call.model, method, refusal.code.name).inc()
+            call.log(refusal.code.name)
+            await refusals.abort(context, refusal, call.request_id)
 
     async def end(self, seconds: float) -> None:
         """Refuse new calls, give those that run `seconds` to finish, then end them with UNAVAILABLE."""
@@ -133,19 +160,25 @@ class Calls:
             if not self._running:
                 self._none_runs.set()
 
+    def _refusal(self, error: Exception, call: Call) -> Refusal:
+        if isinstance(error, Refusal):
+            return error
+        if isinstance(error, UnknownModelError):
+            return refusals.not_found(error)
+        if isinstance(error, ChangeError):
+            return refusals.from_change(error)
+        if isinstance(error, EngineError):
+            return refusals.from_engine(error)
+        told = error if self.log_prompts else _without_words(error)
+        _log.error("request=%s method=%s failed", call.request_id, call.method, exc_info=told)
+        return refusals.internal()
 
-def _refusal(error: Exception, call: Call) -> Refusal:
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, UnknownModelError):
-        return refusals.not_found(error)
-    if isinstance(error, BadVersionError):
-        return refusals.bad_bundle(error)
-    if isinstance(error, UnloadingError):
-        return refusals.unloading(error)
-    if isinstance(error, LastModelError):
-        return refusals.last_model(error)
-    if isinstance(error, EngineError):
-        return refusals.from_engine(error)
-    _log.error("request=%s method=%s failed", call.request_id, call.method, exc_info=error)
-    return refusals.internal()
+
+def _without_words(error: Exception) -> Exception:
+    """Return an error that tells where and of what kind `error` is, but not its words: they may be a prompt's."""
+    told = RuntimeError(f"{type(error).__name__}; its words are logged with --log-prompts on")
+    return told.with_traceback(error.__traceback__)
+
+
+def _ms(seconds: float) -> float:
+    return round(1e3 * seconds, 1)

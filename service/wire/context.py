@@ -10,6 +10,10 @@ from typing import NoReturn, Protocol
 
 import grpc
 
+# What a caller sends beside a request to tell who it is.
+AUTHORIZATION = "authorization"
+TENANT_KEY = "x-tenant"
+
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 

@@ -21,7 +21,7 @@ from service.wire.asked import Asked, read_asked
 from service.wire.calls import Call, Calls
 from service.wire.checks import MOST_ALTERNATIVES, Checks
 from service.wire.context import Context
-from service.wire.prompt import check_room, read_continuation, read_prompt, tokenize
+from service.wire.prompt import as_given, check_room, read_continuation, read_prompt, tokenize
 from service.wire.reply import Reply, prompt_scores
 
 MOST_TOKENIZED_BYTES = 128 << 10
@@ -43,6 +43,7 @@ class GenerationServicer(GenerationServiceServicer):
         async with self._calls.enter(context, "Generate") as call:
             model = self._find(request, call)
             asked = await read_asked(request, model, self._most_new_tokens, call.request_id, deadline)
+            call.prompt_tokens = asked.prompt_tokens
             samples = range(request.first_sample, request.first_sample + request.samples)
             replies = {sample: Reply(sample, model.tokenizer, request) for sample in samples}
             first = replies[request.first_sample]
@@ -57,12 +58,15 @@ class GenerationServicer(GenerationServiceServicer):
         """Return the log-probability of a continuation."""
         async with self._calls.enter(context, "Score") as call:
             model = self._find(request, call)
-            stream = model.engine.submit(await _scoring(request, model, call.request_id))
+            scoring = await _scoring(request, model, call.request_id)
+            call.prompt_tokens = scoring.scored_from or 0
+            stream = model.engine.submit(scoring)
             try:
                 while not (scores := (await stream.receive())[0].prompt_scores):
                     pass
             finally:
                 stream.cancel()
+                call.timings = stream.timings()
             call.tokens = len(scores)
             return pb.ScoreResponse(
                 model=model.reference,
@@ -104,6 +108,8 @@ class GenerationServicer(GenerationServiceServicer):
     ) -> ServedModel:
         model = self._models.find(request.model)
         call.use(model)
+        if self._calls.log_prompts and isinstance(request, pb.GenerateRequest | pb.ScoreRequest):
+            call.prompt = as_given(request)
         return model
 
 
@@ -117,6 +123,7 @@ async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, cal
                     await context.write(message)
     finally:
         stream.cancel()
+        call.timings = stream.timings()
         call.tokens = sum(reply.fresh for reply in replies.values())
 
 

@@ -49,6 +49,16 @@ async def read_prompt(request: Request, model: ServedModel, checks: Checks) -> P
     return Prompt(tuple(token_ids), (manifest.special_tokens.bos,), given)
 
 
+def as_given(request: Request) -> str | list[int] | list[dict[str, str]]:
+    """Return the prompt as the client gave it: text, token ids or turns."""
+    kind = request.WhichOneof("prompt")
+    if kind == "token_ids":
+        return list(request.token_ids.ids)
+    if isinstance(request, pb.GenerateRequest) and kind == "messages":
+        return [{"role": turn.role, "content": turn.content} for turn in request.messages.messages]
+    return request.text
+
+
 async def read_continuation(request: pb.ScoreRequest, model: ServedModel, checks: Checks) -> tuple[int, ...]:
     """Return the tokens to be scored; `checks` knows what is wrong with them."""
     kind = request.WhichOneof("continuation")

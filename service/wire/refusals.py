@@ -18,7 +18,7 @@ from grpc_status import rpc_status
 
 from service.errors import EngineError, EngineFailed, QueueFull
 from service.models import UnknownModelError
-from service.version import BadVersionError, LastModelError, UnloadingError
+from service.version import BadVersionError, ChangeError, LastModelError
 from service.wire.context import Context, Metadata
 
 DOMAIN = "seqstream"
@@ -124,23 +124,17 @@ def not_found(error: UnknownModelError) -> Refusal:
     return Refusal(grpc.StatusCode.NOT_FOUND, f"no model {asked!r}; there are: {known}", info)
 
 
-def bad_bundle(error: BadVersionError) -> Refusal:
-    """FAILED_PRECONDITION: a version cannot be served, and why."""
-    metadata = {"model": error.reference, "reason": _cut(error.reason, _LONGEST_LIST)}
-    info = details.ErrorInfo(reason="BAD_BUNDLE", domain=DOMAIN, metadata=metadata)
-    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, _cut(str(error), _LONGEST_LIST), info)
-
-
-def unloading(error: UnloadingError) -> Refusal:
-    """FAILED_PRECONDITION: a version has to go before it can come back."""
-    info = details.ErrorInfo(reason="MODEL_UNLOADING", domain=DOMAIN, metadata={"model": error.reference})
-    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, str(error), info, _retry(RETRY_ELSEWHERE_SECONDS))
-
-
-def last_model(error: LastModelError) -> Refusal:
-    """FAILED_PRECONDITION: a server without a model is told to stop instead."""
-    info = details.ErrorInfo(reason="LAST_MODEL", domain=DOMAIN, metadata={"model": error.reference})
-    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, str(error), info)
+def from_change(error: ChangeError) -> Refusal:
+    """FAILED_PRECONDITION: a version cannot be served, or go, or come back before it has gone."""
+    metadata, more = {"model": error.reference}, list[Message]()
+    if isinstance(error, BadVersionError):
+        reason, metadata["reason"] = "BAD_BUNDLE", _cut(error.reason, _LONGEST_LIST)
+    elif isinstance(error, LastModelError):
+        reason = "LAST_MODEL"
+    else:
+        reason, more = "MODEL_UNLOADING", [_retry(RETRY_ELSEWHERE_SECONDS)]
+    info = details.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, _cut(str(error), _LONGEST_LIST), info, *more)
 
 
 def models_fixed() -> Refusal:

@@ -12,14 +12,13 @@ import socket
 import grpc
 from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from protos.seqstream.v1 import generation_pb2, model_pb2, model_pb2_grpc
 from service.metrics import collect_all
 from service.models import Models
 from service.versions import Versions
-from service.wire.access import Access
 from service.wire.calls import Calls
+from service.wire.described import add_reflection
 from service.wire.generation import GenerationServicer
 from service.wire.methods import generation_methods
 from service.wire.model import ModelServicer
@@ -55,19 +54,22 @@ class Server:
         models: Models,
         most_new_tokens: int,
         max_connection_age: float = 0.0,
-        access: Access | None = None,
+        calls: Calls | None = None,
+        *,
         versions: Versions | None = None,
+        reflection: bool = True,
     ) -> None:
         """Assemble the server.
 
         most_new_tokens: the most that a request may ask for.
         max_connection_age: seconds, give or take a tenth, after which a client is told to open another connection; its
         calls end on the old one. 0: never.
-        access: tells who calls; by default nobody is asked.
+        calls: takes the calls; by default nobody is asked who calls.
         versions: that change `models`; None: nothing does.
+        reflection: whether the server tells its services to whoever may call.
         """
         self._models = models
-        self._calls = Calls(access)
+        self._calls = calls or Calls()
         self.metrics = collect_all(models, self._calls.ended)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
         self._hurried = asyncio.Event()
@@ -79,26 +81,36 @@ class Server:
         model = ModelServicer(models, self._calls, versions)
         model_pb2_grpc.add_ModelServiceServicer_to_server(model, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        files = (generation_pb2, model_pb2, health_pb2)
-        names = [name for file in files for name in _services(file.DESCRIPTOR)]
-        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
+        if reflection:
+            files = (generation_pb2, model_pb2, health_pb2)
+            names = [name for file in files for name in _services(file.DESCRIPTOR)]
+            add_reflection(names, self._calls, self._server)
+        self._probed: grpc.aio.Server | None = None
 
-    async def start(self, host: str, port: int) -> str:
-        """Start the engines and listen; port 0 takes a free one. Returns "host:port". Raises PortError."""
-        address = _address(host, port)
-        try:
-            _try_to_bind(host, port)
-            bound = self._server.add_insecure_port(address)
-        except (OSError, RuntimeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise PortError(f"cannot listen on {address}: {reason}") from None
+    async def start(self, host: str, port: int, credentials: grpc.ServerCredentials | None = None) -> str:
+        """Start the engines and listen; port 0 takes a free one. Returns "host:port".
+
+        credentials: for TLS; without them nothing is encrypted.
+
+        Raises:
+            PortError: the port is taken, or not to be had.
+        """
+        bound = _listen(self._server, host, port, credentials)
         for model in self._models:
             model.engine.start()
         revision = self._models.revision
         names = await self._tell_health(set())
         self._telling = asyncio.create_task(self._keep_telling(names, revision))
         await self._server.start()
-        return _address(host, bound)
+        return bound
+
+    async def answer_probes(self, host: str, port: int) -> str:
+        """Listen on another port that has health alone, never encrypted. Returns "host:port". Raises PortError."""
+        self._probed = grpc.aio.server(options=_OPTIONS)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probed)
+        bound = _listen(self._probed, host, port, None)
+        await self._probed.start()
+        return bound
 
     async def failed(self) -> None:
         """Return when a step of any model has raised: the server is then of no use."""
@@ -130,6 +142,8 @@ class Server:
     async def stop(self) -> None:
         """Stop listening and end the engines. To be called after `drain`."""
         await self._server.stop(_LAST_WORDS_SECONDS)
+        if self._probed is not None:
+            await self._probed.stop(None)
         if self._telling is not None:
             self._telling.cancel()
         for model in self._models.loaded:
@@ -149,6 +163,21 @@ class Server:
         for name in names - told:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         return names
+
+
+def _listen(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> str:
+    """Let `server` listen there. Returns "host:port". Raises PortError."""
+    address = _address(host, port)
+    try:
+        _try_to_bind(host, port)
+        if credentials is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, credentials)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PortError(f"cannot listen on {address}: {reason}") from None
+    return _address(host, bound)
 
 
 def _address(host: str, port: int) -> str:

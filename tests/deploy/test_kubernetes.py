@@ -17,7 +17,7 @@ from service.settings import Settings, SettingsError, read_settings
 
 KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-SERVERS = ("cpu", "gpu")
+SERVERS = ("cpu", "gpu", "access")
 
 Manifest = dict[str, Any]
 
@@ -153,9 +153,10 @@ def test_liveness_has_more_patience_than_a_server_that_drains_needs(server, sett
     assert probe["periodSeconds"] * probe["failureThreshold"] > settings.lame_duck_seconds + settings.drain_seconds
 
 
-def test_probes_ask_the_whole_server_at_its_port(server, settings):
+def test_probes_ask_the_whole_server_at_the_port_that_speaks_no_tls(server, settings):
+    assert (settings.tls_cert is None) == (settings.health_port is None)
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert server[name]["grpc"] == {"port": settings.port}
+        assert server[name]["grpc"] == {"port": settings.health_port or settings.port}
         assert server[name]["timeoutSeconds"] <= 5
 
 
@@ -207,6 +208,18 @@ def test_a_server_may_do_as_little_as_possible(pod, server):
     }
     writable = [mount["mountPath"] for mount in server["volumeMounts"] if not mount.get("readOnly")]
     assert writable == ["/tmp"]
+
+
+def test_secrets_are_mounted_whole_where_the_settings_look_for_them(pod, server, settings):
+    mounts = {mount["mountPath"]: mount for mount in server["volumeMounts"]}
+    secrets = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+    files = [file for file in (settings.tls_cert, settings.tls_key, settings.callers) if file is not None]
+    assert len(files) in (0, 3)
+    for mount in (mounts[str(file.parent)] for file in files):
+        assert mount["readOnly"]
+        assert "subPath" not in mount, "a file that is mounted alone is never replaced"
+    assert {mounts[str(file.parent)]["name"] for file in files} == secrets.keys()
+    assert all(secret["defaultMode"] == 0o440 for secret in secrets.values())
 
 
 def test_updates_add_a_server_before_they_take_one(objects):

@@ -1,6 +1,8 @@
 """Real servers over tiny bundles: in the test's own event loop, or as processes of their own."""
 
+import asyncio
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +33,22 @@ async def running(models_folder: Path):
     """A server with four rows for each model."""
     async with serve(models_folder) as server:
         yield server
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture):
+    """Returns what the log tells of the last call."""
+    caplog.set_level(logging.INFO, "service.calls")
+
+    async def last() -> dict[str, object]:
+        for _ in range(100):  # a client has its status before the server has written its line
+            if lines := [vars(record) for record in caplog.records if record.message == "call"]:
+                caplog.clear()
+                return lines[-1]
+            await asyncio.sleep(0.02)
+        raise AssertionError("no call has ended")
+
+    return last
 
 
 @pytest.fixture

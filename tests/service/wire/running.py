@@ -22,7 +22,9 @@ from service.loading import Loader, load_models
 from service.models import Models
 from service.versions import Versions
 from service.wire.access import Access
+from service.wire.calls import Calls
 from service.wire.server import Server
+from service.wire.tls import Tls, server_credentials
 from tests.service.wire.asking import MOST_NEW_TOKENS
 
 ROOT = Path(__file__).parents[3]
@@ -76,15 +78,21 @@ async def serve(
     drafts: str = "off",
     keep: int = 0,
     role: Role = Role.USER,
+    calls: Calls | None = None,
+    tls: Tls | None = None,
+    trusted: grpc.ChannelCredentials | None = None,
+    reflection: bool = True,
 ) -> AsyncIterator[Running]:
-    """Serve a folder on a free port."""
+    """Serve a folder on a free port. trusted: what the channel shows and trusts, where there is `tls`."""
     settings = EngineSettings(rows, queue_limit, 16, max_itl_seconds)
     loader = Loader(folder, "cpu", settings, 1)
     models = load_models(loader, keep=keep)
     versions = Versions(models, loader, drafts, keep)
-    server = Server(models, most, access=Access(role), versions=versions)
-    address = await server.start("127.0.0.1", 0)
-    async with grpc.aio.insecure_channel(address) as channel:
+    calls = calls or Calls(Access(anonymous=role))
+    server = Server(models, most, calls=calls, versions=versions, reflection=reflection)
+    address = await server.start("127.0.0.1", 0, None if tls is None else server_credentials(tls))
+    opened = grpc.aio.insecure_channel(address) if trusted is None else grpc.aio.secure_channel(address, trusted)
+    async with opened as channel:
         try:
             yield Running(server, models, versions, address, channel)
         finally:

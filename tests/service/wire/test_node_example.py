@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 
 from benchmarks import balancers
 from service.client import Client
+from service.token import new_token
+from tests.service.wire.certified import Authority
 from tests.service.wire.running import PATIENCE, ROOT
+from tests.service.wire.showing import entry
 from tests.service.wire.slow import LONG, SLOW
 
 EXAMPLE = Path("examples/node")
@@ -33,10 +37,11 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / EXAMPLE
 
 
-async def run_node(example: Path, *arguments: str) -> asyncio.subprocess.Process:
+async def run_node(example: Path, *arguments: str, **variables: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *("node", "client.js", *arguments),
         cwd=example,
+        env={**os.environ, **variables},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -64,6 +69,26 @@ async def test_it_tells_errors(running, example: Path):
     code, output, errors = await ended(await run_node(example, running.address, "nope"))
     assert (code, output) == (1, "")
     assert errors.startswith("NOT_FOUND: no model 'nope'; there are: gru@1, gru@2")
+
+
+async def test_it_shows_its_token_over_tls_only(process, example: Path, tmp_path: Path):
+    authority, token = Authority(tmp_path), new_token()
+    certificate, key = authority.write("server", "localhost")
+    callers, file = tmp_path / "callers.toml", tmp_path / "token"
+    callers.write_text(entry(token))
+    file.write_text(f"{token}\n")
+    flags = ["--tls-cert", str(certificate), "--tls-key", str(key), "--callers", str(callers)]
+    address = f"localhost:{process(*flags).address.rpartition(':')[2]}"
+    trusted = {"SEQSTREAM_TLS_CA": str(authority.file)}
+    for shown in ({"SEQSTREAM_TOKEN": token}, {"SEQSTREAM_TOKEN_FILE": str(file)}):
+        code, output, errors = await ended(await run_node(example, address, "gru", "The quick ", **trusted, **shown))
+        assert (code, output != "") == (0, True), errors
+    code, output, errors = await ended(await run_node(example, address, "gru", "The quick ", **trusted))
+    assert (code, output) == (1, "")
+    assert errors.startswith("UNAUTHENTICATED: authorization: is missing")
+    code, _, errors = await ended(await run_node(example, address, "gru", "The quick ", SEQSTREAM_TOKEN=token))
+    assert code == 1
+    assert token not in errors
 
 
 @pytest.mark.parametrize("behind", ["nothing", "envoy"])

@@ -24,17 +24,18 @@ from tests.service.wire.test_terminal import run
 from tests.service.wire.versions import cripple, put, spoil
 
 HEALTH = health_pb2.HealthCheckResponse
-LONG = 400
 
 
 @pytest.fixture
 def folder(bundles: Bundles, tmp_path: Path) -> Path:
     """A folder with the first version of a model."""
+    for label in ("lstm", "transformer-lm", "gru-seq2seq"):
+        bundles.path(label)  # exported while nothing waits
     put(bundles, "gru", tmp_path, "mine", 1)
     return tmp_path
 
 
-def request(count: int = LONG, model: str = "mine"):
+def request(count: int, model: str = "mine"):
     return ask(model=model, stop=stop(count))
 
 
@@ -73,15 +74,17 @@ async def test_a_new_version_takes_new_requests_while_a_stream_ends_on_the_old_o
     bundles: Bundles, folder: Path
 ):
     async with serve(folder, keep=1) as running:
-        alone = tokens_of(await running.events(request()))
-        call = running.generation.Generate(request())
+        long = endless(model="mine")
+        long.stop.max_new_tokens = 2000  # more than a connection holds: it ends only because it is read to its end
+        alone = tokens_of(await running.events(long))
+        call = running.generation.Generate(long)
         first = await read(call, 3)
         put(bundles, "lstm", folder, "mine", 2)
         await look_twice(running)
         assert await states(running) == {"mine@1": "UNLOADING", "mine@2": "READY"}
         events = await running.events(request(20))
         assert events[0].started.model == "mine@2"
-        assert tokens_of(events) != alone[:20]
+        assert tokens_of(events) != alone[:20]  # the prompt and the seed are the same
         rest = [event async for event in call]
         assert first[0].started.model == "mine@1"
         assert tokens_of([*first, *rest]) == alone
