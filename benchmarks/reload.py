@@ -23,9 +23,7 @@ import numpy as np
 
 from benchmarks.load import StreamRecord, receive, request
 from benchmarks.server import serving
-from protos.seqstream.v1 import model_pb2 as pb
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
-from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
 from service.client import Client
 
 Span = tuple[float, float]
@@ -39,32 +37,28 @@ def measure(models: Path, streamed: str, loaded: str, streams: int, rounds: int,
         folder = Path(place)
         for name in {streamed, loaded}:
             _put(models / name / "1", folder / name / "1")
-        for number in range(2, rounds + 2):
-            _put(models / loaded / "1", folder / loaded / str(number))
-        flags = ["--anonymous-role", "admin", "--keep-versions", "1", *flags]
-        for number in range(2, rounds + 2):  # not there at the start
-            (folder / loaded / str(number)).rename(folder / f"{loaded}-{number}")
-        with serving(folder, *flags) as server:
-            return asyncio.run(_observe(server.address, folder, streamed, loaded, streams, rounds))
+        with serving(folder, "--anonymous-role", "admin", *flags) as server:
+            versions = [(models / loaded / "1", folder / loaded / str(number)) for number in range(2, rounds + 2)]
+            return asyncio.run(_observe(server.address, streamed, versions, streams))
 
 
-async def _observe(
-    address: str, folder: Path, streamed: str, loaded: str, streams: int, rounds: int
-) -> dict[str, float]:
+async def _observe(address: str, streamed: str, versions: list[tuple[Path, Path]], streams: int) -> dict[str, float]:
+    """versions: bundles, and where they are put, one after the other."""
     spans: dict[str, list[Span]] = {"rest": [], "loading": [], "freeing": []}
     async with _streams(address, f"{streamed}@1", streams) as records, Client(address) as client:
         await asyncio.sleep(1.0)
-        for number in range(2, rounds + 2):
-            (folder / f"{loaded}-{number}").rename(folder / loaded / str(number))
+        for bundle, place in versions:
+            _put(bundle, place)
+            reference = f"{place.parent.name}@{place.name}"
             async with _span(spans["rest"]):
                 await asyncio.sleep(_SECONDS)
             async with _span(spans["loading"]):
-                await client.load(f"{loaded}@{number}")
+                await client.load(reference)
             await asyncio.sleep(0.5)
             async with _span(spans["freeing"]):
-                await client.unload(f"{loaded}@{number}")
+                await client.unload(reference)
                 await asyncio.sleep(0.1)  # it is let go just behind the answer
-            shutil.rmtree(folder / loaded / str(number))
+            shutil.rmtree(place)
     found = {f"{name}_{key}": value for name, some in spans.items() for key, value in _figures(records, some).items()}
     found["loading_seconds"] = float(np.median([end - begin for begin, end in spans["loading"]]))
     return found
@@ -81,8 +75,6 @@ async def _streams(address: str, model: str, count: int) -> AsyncIterator[list[S
             await receive(stub, request(model, "", _TOKENS), records[-1])
 
     async with grpc.aio.insecure_channel(address) as channel:
-        listed = await ModelServiceStub(channel).ListModels(pb.ListModelsRequest())
-        assert listed.models, "the server has models"
         tasks = [asyncio.create_task(follow(GenerationServiceStub(channel))) for _ in range(count)]
         try:
             yield records

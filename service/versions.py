@@ -132,7 +132,11 @@ class Versions:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _find(self, reference: str) -> Found:
-        found = await asyncio.to_thread(Look().take, self._loader.folder)
+        """Return the version in the folder, the newest one of a name. Raises as `load`."""
+        try:
+            found = await asyncio.to_thread(Look().take, self._loader.folder)
+        except (BundleError, OSError) as error:
+            raise BadVersionError(reference, str(error)) from None
         matching = [one for one in found if reference in (one.name, one.reference)]
         if not matching:
             raise UnknownModelError(reference, [one.reference for one in found])

@@ -276,12 +276,14 @@ async def test_health_follows_the_models(bundles: Bundles, folder: Path):
 
 
 async def test_a_folder_that_is_away_changes_nothing(folder: Path, tmp_path_factory: pytest.TempPathFactory):
-    async with serve(folder, keep=1) as running:
+    async with serve(folder, keep=1, role=Role.ADMIN) as running:
         watching = asyncio.ensure_future(running.versions.watch(0.01))
         away = tmp_path_factory.mktemp("away") / "models"
         os.rename(folder, away)  # noqa: PTH104
         await asyncio.sleep(0.1)
         assert (await running.events(request(5)))[0].started.model == "mine@1"
+        loading = running.model.LoadModel(pb.LoadModelRequest(model="mine@2"))
+        assert (await refused(loading))[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "BAD_BUNDLE")
         os.rename(away, folder)  # noqa: PTH104
         assert not watching.done()
         watching.cancel()
