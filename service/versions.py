@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import TypeVar
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
+from bundle.memory import give_back
 from service.drafters import OFF, check_default, with_drafts
 from service.folder import Found, Look, name_and_number, newest_first
 from service.loading import Loader
 from service.models import Models, ServedModel, UnknownModelError
 from service.version import BadVersionError, Failure, LastModelError, State, UnloadingError, Version
+
+# How long a version that is of no use to anybody may take to be freed before it is told as gone.
+_FREED_SECONDS = 5.0
 
 _log = logging.getLogger("service.versions")
 _Result = TypeVar("_Result")
@@ -202,12 +207,23 @@ class Versions:
         self._going[model.reference] = asyncio.create_task(self._let_go(model))
 
     async def _let_go(self, model: ServedModel) -> None:
+        reference = model.reference
         await model.users.gone()
         await model.engine.stop()
-        leaving = [other for other in self.models.leaving if other.reference != model.reference]
-        self._assign(list(self.models), leaving)
-        del self._going[model.reference]
-        _log.info("%s: gone", model.reference)
+        self._assign(list(self.models), [other for other in self.models.leaving if other.reference != reference])
+        freed = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        last = weakref.finalize(model.engine.runner, loop.call_soon_threadsafe, freed.set)
+        del model
+        # Engines that it drafted for let go of it when they wake up, or when they go themselves.
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(freed.wait(), _FREED_SECONDS)
+        finally:
+            last.detach()
+        await asyncio.to_thread(give_back)
+        del self._going[reference]
+        _log.info("%s: gone", reference)
 
     async def _end(self, reference: str, seconds: float | None) -> None:
         """Wait until a version has gone, or end its requests after `seconds`."""
