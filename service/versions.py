@@ -57,8 +57,8 @@ class Versions:
         self._assign(list(models), ())
 
     def others(self) -> list[Version]:
-        """Every version that is loaded or could not be, and those that leave, sorted by name and number."""
-        leaving = [Version(*name_and_number(model.reference), State.UNLOADING) for model in self.models.leaving]
+        """Every version that is loaded or could not be, and those that go, sorted by name and number."""
+        leaving = [Version(*name_and_number(reference), State.UNLOADING) for reference in self._going]
         loading = [Version(*name_and_number(reference), State.LOADING) for reference in self._loading]
         failed = [Version(*name_and_number(one), State.FAILED, why.error) for one, why in self._failed.items()]
         return sorted([*leaving, *loading, *failed], key=lambda version: (version.name, version.number))
