@@ -16,8 +16,8 @@ from export.quantize import blocks, rowwise
 from export.quantize.constants import Constants, bodies, replace_nodes
 from export.quantize.products import Group, Product, find_groups, is_lookup
 from export.quantize.recurrent import rowwise_recurrent
+from export.residual import declare
 
-MICROSOFT = "com.microsoft"
 CHOICES = "choices"
 
 
@@ -77,7 +77,7 @@ def rewrite(model: ModelProto, forms: Mapping[str, str]) -> ModelProto:
 
     _replace(graph, change)
     Constants(graph).sweep()
-    _declare(changed)
+    declare(changed)
     return changed
 
 
@@ -105,7 +105,7 @@ def selectable(model: ModelProto, ladders: Mapping[str, Sequence[str]]) -> Model
     questions = _questions(constants, ladders)
     replace_nodes(graph, [*questions, *graph.node])
     graph.input.append(helper.make_tensor_value_info(CHOICES, TensorProto.INT64, [len(order)]))
-    _declare(changed)
+    declare(changed)
     return changed
 
 
@@ -185,8 +185,3 @@ def _replace(
             _replace(body, change, shared)
         made += change(node, shared)
     replace_nodes(graph, made)
-
-
-def _declare(model: ModelProto) -> None:
-    if all(entry.domain != MICROSOFT for entry in model.opset_import):
-        model.opset_import.add(domain=MICROSOFT, version=1)
