@@ -16,7 +16,7 @@ from bundle.manifest import Loss, Manifest, PrecisionName, StateSpec
 from export.quantize import blocks, rowwise
 from export.quantize.activations import watch
 from export.quantize.caches import round_caches
-from export.quantize.compensate import compensate
+from export.quantize.compensate import compensate, on_levels
 from export.quantize.half import to_half
 from export.quantize.loss import perplexity
 from export.quantize.precision import HALF, Precision
@@ -24,7 +24,7 @@ from export.quantize.products import find_groups
 from export.quantize.rewrite import rewrite
 from export.quantize.sensitivity import Sensitivity
 from export.quantize.smooth import Rounding, smooth
-from export.quantize.text import Texts, read_texts
+from export.quantize.text import Texts, apart, read_texts
 from export.refusal import Refusal
 from export.weights import write_graph
 
@@ -45,7 +45,7 @@ class Recipe:
 RECIPES: dict[PrecisionName, Recipe] = {
     "w8a8": Recipe(("rowwise", "blocks8"), rowwise.round_both),
     "int8": Recipe(("blocks8",), blocks.round_both_eight),
-    "int4": Recipe(("blocks4", "blocks8"), blocks.round_both_four),
+    "int4": Recipe(("blocks4", "levels4", "blocks8"), blocks.round_both_four),
 }
 
 
@@ -81,11 +81,13 @@ def _rounded(graphs: Graphs, precision: Precision, texts: Texts, manifest: Manif
     """Return the graphs with products in the forms that keep the loss; those given are smoothed. Raises Refusal."""
     recipe = RECIPES[precision.name]
     compensated = "blocks4" in recipe.ladder
-    seen = watch(graphs, manifest, texts.calibration, threads, moments=compensated)
-    smooth(graphs, seen, recipe.rounding)
+    # What is fitted to some rows looks better on these than it is.
+    fitted, judged = apart(texts.calibration)
+    seen = watch(graphs, manifest, fitted, threads, moments=compensated)
+    smooth(graphs, seen, recipe.rounding, on_levels(graphs) if compensated else ())
     if compensated:
         compensate(graphs, seen)
-    sensitivity = Sensitivity(graphs, recipe.ladder, texts.calibration, manifest, threads)
+    sensitivity = Sensitivity(graphs, recipe.ladder, judged, manifest, threads)
     forms = sensitivity.choose(MARGIN * precision.max_loss)
     if forms is None:
         raise Refusal(f"--precision {precision.name}: no product can be rounded within --max-loss {precision.max_loss}")
