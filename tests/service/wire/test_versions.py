@@ -88,7 +88,7 @@ async def test_a_new_version_takes_new_requests_while_a_stream_ends_on_the_old_o
         rest = [event async for event in call]
         assert first[0].started.model == "mine@1"
         assert tokens_of([*first, *rest]) == alone
-        await until(lambda: not running.models.leaving)
+        await until(lambda: not running.versions.others())
         assert await states(running) == {"mine@2": "READY"}
 
 
@@ -100,7 +100,7 @@ async def test_a_version_that_has_gone_is_freed(bundles: Bundles, folder: Path):
         await running.events(request(20))
         put(bundles, "gru-seq2seq", folder, "mine", 2)
         await look_twice(running)
-        await until(lambda: not running.models.leaving)
+        await until(lambda: not running.versions.others())
         await until(lambda: not any(one() for one in left))
 
 
