@@ -38,11 +38,12 @@ class StepOutput:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model runs. threads: how many compute inside one step."""
+    """Where a model runs. threads: how many compute inside one step.    spin: whether they wait busily."""
 
     device: str
     execution_providers: tuple[str, ...]
     threads: int
+    spin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Runner:
             check_start(bundle, self._start)
         providers = tuple(self._step.get_providers())
         name = "cuda" if CUDA in providers else "cpu"
-        self.placement = Placement(name, providers, options.intra_op_num_threads)
+        self.placement = Placement(name, providers, options.intra_op_num_threads, spin)
         self._decode_calls: WeakKeyDictionary[Rows, dict[tuple[int, int], _Call]] = WeakKeyDictionary()
 
     def allocate(self, capacity: int) -> Rows:
