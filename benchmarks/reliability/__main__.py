@@ -14,11 +14,12 @@ from pathlib import Path
 
 import uvloop
 
+from benchmarks.reliability import replicas
 from benchmarks.reliability.part import Part
 from benchmarks.reliability.record import record, write
 from benchmarks.reliability.report import write_report
 
-PARTS: dict[str, Part] = {}
+PARTS: dict[str, Part] = {"replicas": replicas}
 
 
 def main() -> None:
