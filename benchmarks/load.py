@@ -66,16 +66,20 @@ def request(model: str, prompt: str, tokens: int, temperature: float = 0.0) -> w
     )
 
 
-async def run_stream(stub: GenerationServiceStub, message: wire.GenerateRequest) -> StreamRecord:
-    """Run one stream to its end."""
+async def run_stream(
+    stub: GenerationServiceStub, message: wire.GenerateRequest, seconds: float | None = None
+) -> StreamRecord:
+    """Run one stream to its end; seconds: its deadline."""
     record = StreamRecord(time.perf_counter())
-    await receive(stub, message, record)
+    await receive(stub, message, record, seconds)
     return record
 
 
-async def receive(stub: GenerationServiceStub, message: wire.GenerateRequest, record: StreamRecord) -> None:
-    """Run one stream to its end and record what comes as it comes."""
-    async for response in stub.Generate(message):
+async def receive(
+    stub: GenerationServiceStub, message: wire.GenerateRequest, record: StreamRecord, seconds: float | None = None
+) -> None:
+    """Run one stream to its end, or for so many seconds, and record what comes as it comes."""
+    async for response in stub.Generate(message, timeout=seconds):
         if count := len(response.delta.token_ids):
             record.arrivals.append((time.perf_counter(), count))
 
