@@ -62,7 +62,7 @@ async def test_the_other_calls(running: Running):
         assert (tokens[0].start, tokens[-1].end) == (0, 2)
         assert [model.name for model in await client.models()] == ["gru", "gru", "transformer", "transformer-lm"]
         model = await client.model("transformer")
-        assert (model.context_limit, model.source_limit, model.device) == (48, 40, "cpu")
+        assert (model.context_limit, model.source_limit, model.device) == (48, 150, "cpu")
         assert await client.tokenize("transformer", "1", "source") != await client.tokenize(
             "transformer", "1", "target"
         )
