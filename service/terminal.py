@@ -14,9 +14,12 @@ from typing import Any
 from service.answers import Model
 from service.client import Client, token_in, trusting
 from service.failures import ClientError, InvalidArgument, Unavailable
+from service.retry import Retry
 
 # The variable that holds a token. There is no flag for it: flags are in process listings and in the shell's history.
 TOKEN = "SEQSTREAM_TOKEN"
+# Somebody looks on: a server that is not there is told after about three seconds.
+_RETRY = Retry(attempts=6)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,7 +116,7 @@ def _client(address: str, given: dict[str, Any]) -> Client:
     credentials = None if authority is None else trusting(authority, certificate, key)
     file, tenant = given.pop("token_file"), given.pop("tenant")
     token = (os.environ.get(TOKEN) or None) if file is None else token_in(file)
-    return Client(address, credentials=credentials, token=token, tenant=tenant)
+    return Client(address, _RETRY, credentials=credentials, token=token, tenant=tenant)
 
 
 async def _tend(client: Client, load: str | None, unload: str | None, *, list: bool) -> None:

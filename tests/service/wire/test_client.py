@@ -178,6 +178,14 @@ def test_pauses_grow_and_end_and_obey_the_server():
     assert retry.pause(ClientError("other"), 1) is None
 
 
+def test_by_default_servers_have_half_a_minute_to_start_again():
+    retry, gone = Retry(), Unavailable("gone")
+    pauses = [retry.pause(gone, failed) for failed in range(1, retry.attempts)]
+    assert 25 <= sum(pauses) <= 52
+    assert max(pauses) <= 2
+    assert retry.pause(gone, retry.attempts) is None
+
+
 async def test_what_was_left_at_the_end_is_not_told_twice():
     """A stream that broke between its last text and its end: the resumed one sends that text again."""
     from service.wire.progress import Progress
