@@ -21,6 +21,9 @@ SAMPLINGS: tuple[Options, ...] = (
 )
 
 
+_LONGEST = 30  # tokens of a prompt
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A prompt of token ids, always continued by the same tokens."""
@@ -58,7 +61,9 @@ def some(manifest: Manifest, dice: random.Random, tokens: int) -> Asked:
     Log-probabilities are asked for: they show every bit of the logits.
     """
     vocabulary = manifest.source_vocabulary_size or manifest.vocabulary_size
-    prompt = tuple(dice.randrange(vocabulary) for _ in range(dice.randint(1, 30)))
+    # Sources of any length: how much of them a step reads goes by the longest of those that share it.
+    longest = dice.choice((_LONGEST, manifest.source_limit or _LONGEST))
+    prompt = tuple(dice.randrange(vocabulary) for _ in range(dice.randint(1, longest)))
     before = 1 if manifest.has_start else len(prompt)
     limit = tokens if manifest.context_limit is None else min(tokens, manifest.context_limit - before)
     options: Options = {

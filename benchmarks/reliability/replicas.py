@@ -17,7 +17,7 @@ from benchmarks.models import prepare
 from benchmarks.reliability.asked import Noting, some
 from benchmarks.reliability.claim import Claim
 from benchmarks.reliability.load import Expected, Tally, load, undisturbed
-from benchmarks.reliability.models import folder_of, manifests, tiny
+from benchmarks.reliability.models import Kind, manifests, tiny
 from benchmarks.reliability.replica import Replica, standing
 from service.retry import Retry
 
@@ -48,11 +48,7 @@ QUICK = Extent(12, 60, 2.0, 1)
 
 def measure(folder: Path, quick: bool) -> list[Claim]:
     """Kill, and restart, through every balancer."""
-    if quick:
-        bundles = tiny()
-        models = folder_of({name: bundles.path(name) for name in MODELS}, folder / "tiny")
-    else:
-        models = prepare(folder, MODELS)
+    models = tiny(Kind("fp32"), MODELS, folder) if quick else prepare(folder, MODELS)
     return asyncio.run(_measure(models, QUICK if quick else Extent()))
 
 

@@ -11,24 +11,13 @@ import grpc
 from benchmarks.reliability.asked import some
 from benchmarks.reliability.claim import Claim
 from benchmarks.reliability.compared import Compared
-from benchmarks.reliability.models import exported, folder_of, manifests, tiny
+from benchmarks.reliability.models import LABELS, QUICK_LABELS, manifests, tiny
 from benchmarks.reliability.replica import Replica, standing
 from benchmarks.reliability.told import among_strangers, crowd, few_at_a_time, tell
-from bundle.manifest import Manifest, PrecisionName
+from bundle.manifest import Manifest
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub as Stub
-from tests.tiny import TINY
 
 TITLE = "Same seed, same tokens, whatever the load"
-# What the tests export in these precisions; models that multiply by nothing have float32 alone.
-_BLOCKS = ("gru", "transformer-lm", "transformer")
-_ROUNDED = (*_BLOCKS, "gru-seq2seq", "lstm", "naive", "ar", "latent", "rnn-tanh", "transformer-lm-query-key-norm")
-LABELS: dict[PrecisionName, tuple[str, ...]] = {
-    "fp32": tuple(sorted(TINY)),
-    "w8a8": _ROUNDED,
-    "int8": _BLOCKS,
-    "int4": _BLOCKS,
-}
-QUICK: dict[PrecisionName, tuple[str, ...]] = {"fp32": _BLOCKS}
 PROMPTS, QUICK_PROMPTS = 64, 12
 TOKENS = 24
 # Both compute with as many threads: another number may add in another order.
@@ -37,17 +26,16 @@ _TOGETHER = 16  # at a time, where they come in another order
 
 
 def measure(folder: Path, quick: bool) -> list[Claim]:
-    """Compare every model of every precision."""
-    bundles, count = tiny(), QUICK_PROMPTS if quick else PROMPTS
-    claims = []
-    for precision, labels in (QUICK if quick else LABELS).items():
-        models = folder_of({label: exported(bundles, label, precision) for label in labels}, folder / precision)
-        claims += _claims(precision, count, asyncio.run(_compare(models, count)))
+    """Compare every model of every kind."""
+    count, claims = QUICK_PROMPTS if quick else PROMPTS, list[Claim]()
+    for kind, labels in (QUICK_LABELS if quick else LABELS).items():
+        models = tiny(kind, labels, folder)
+        claims += _claims(kind.name, count, asyncio.run(_compare(models, count)))
     return claims
 
 
-def _claims(precision: PrecisionName, count: int, found: Compared) -> list[Claim]:
-    what = f"{precision}, {count} prompts to each of {found.models} models, greedy and sampled"
+def _claims(kind: str, count: int, found: Compared) -> list[Claim]:
+    what = f"{kind}, {count} prompts to each of {found.models} models, greedy and sampled"
     ways = "alone, in a crowd, among comers and goers, in another order, on another replica, resumed at a random token"
     return [
         Claim(
@@ -56,7 +44,7 @@ def _claims(precision: PrecisionName, count: int, found: Compared) -> list[Claim
             found.same_tokens,
         ),
         Claim(
-            f"{precision}: the same log-probabilities, to the last bit.",
+            f"{kind}: the same log-probabilities, to the last bit.",
             f"others in {found.with_other_bits}",
             found.same_bits,
         ),

@@ -11,12 +11,10 @@ import grpc
 from benchmarks.reliability.asked import some
 from benchmarks.reliability.claim import Claim
 from benchmarks.reliability.compared import Compared
-from benchmarks.reliability.models import exported, folder_of, manifests, tiny
+from benchmarks.reliability.models import LABELS, QUICK_LABELS, Kind, manifests, tiny
 from benchmarks.reliability.poison import UNCLEARED
 from benchmarks.reliability.replica import Replica, standing
-from benchmarks.reliability.seeds import LABELS, QUICK
 from benchmarks.reliability.told import among_strangers, crowd
-from bundle.manifest import PrecisionName
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub as Stub
 
 TITLE = "State is clean"
@@ -30,13 +28,12 @@ _CONTROL = "gru"
 
 
 def measure(folder: Path, quick: bool) -> list[Claim]:
-    """Compare every model of every precision."""
-    bundles, count = tiny(), QUICK_PROMPTS if quick else PROMPTS
-    claims = []
-    for precision, labels in (QUICK if quick else LABELS).items():
-        models = folder_of({label: exported(bundles, label, precision) for label in labels}, folder / precision)
-        claims.append(_claim(precision, asyncio.run(_compare(models, count, _POISONED))))
-    control = folder_of({_CONTROL: exported(bundles, _CONTROL, "fp32")}, folder / "control")
+    """Compare every model of every kind."""
+    count, claims = QUICK_PROMPTS if quick else PROMPTS, list[Claim]()
+    for kind, labels in (QUICK_LABELS if quick else LABELS).items():
+        models = tiny(kind, labels, folder)
+        claims.append(_claim(kind.name, asyncio.run(_compare(models, count, _POISONED))))
+    control = tiny(Kind("fp32"), (_CONTROL,), folder / "control")
     return [*claims, _control(asyncio.run(_compare(control, count, (*_POISONED, UNCLEARED))))]
 
 
@@ -49,9 +46,9 @@ def _control(found: Compared) -> Claim:
     )
 
 
-def _claim(precision: PrecisionName, found: Compared) -> Claim:
+def _claim(kind: str, found: Compared) -> Claim:
     return Claim(
-        f"{precision}, {found.models} models: rows that others had, cache entries behind a row's own, and the side of "
+        f"{kind}, {found.models} models: rows that others had, cache entries behind a row's own, and the side of "
         "a state that is written next are NaN before every step, and no stream shows it.",
         f"{found.streams:,} streams in 6 rows, {found.tokens:,} tokens; other tokens in {found.with_other_tokens}, "
         f"other log-probabilities in {found.with_other_bits}",
