@@ -14,7 +14,8 @@ FORMAT_VERSION = 1
 
 StateKind = Literal["recurrent", "cache", "static"]
 PrecisionName = Literal["fp32", "int8", "w8a8", "int4", "fp16"]
-StateDtype = Literal["float32", "float16", "int64", "int32"]
+CacheName = Literal["float", "int8"]
+StateDtype = Literal["float32", "float16", "int8", "int64", "int32"]
 # What fits into the messages that tell of a model, and what no model has.
 Number = Annotated[int, Field(ge=0, lt=1 << 32)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -80,11 +81,12 @@ class SpecialTokens(Strict):
 class ParityCheck(Strict):
     """One check of the contract: what was compared, over which shapes, how far apart it may be and how far it was.
 
-    precision: of the graphs it was run on; what holds against the model is measured before they are rounded.
+    precision, cache: of the graphs it was run on; what holds against the model is measured before they are rounded.
     """
 
     name: str
     precision: PrecisionName = "fp32"
+    cache: CacheName = "float"
     shapes: tuple[str, ...]
     tolerance: float
     largest_error: float
@@ -105,7 +107,7 @@ class Training(Strict):
 
 
 class Loss(Strict):
-    """What a precision costs, on text that took no part in making it.
+    """What a precision costs, that of caches with it, on text that took no part in making it.
 
     metric: what `fp32` and `this` are, of the graphs before and after.
     text: where it is from.   tokens: how many were predicted.
@@ -159,6 +161,11 @@ class Manifest(Strict):
     @property
     def has_start(self) -> bool:
         return self.source_limit is not None
+
+    @property
+    def cache(self) -> CacheName:
+        """How attention keeps keys and values: as it computes them, or in 8 bits."""
+        return "int8" if any(spec.kind == "cache" and spec.dtype == "int8" for spec in self.states) else "float"
 
     @property
     def rewinds(self) -> bool:

@@ -40,11 +40,12 @@ class StepOutput:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model runs. threads: how many compute inside one step."""
+    """Where a model runs. threads: how many compute inside one step.    spin: whether they wait busily."""
 
     device: str
     execution_providers: tuple[str, ...]
     threads: int
+    spin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Runner:
             DeviceError: the device cannot be used.
         """
         self.manifest = bundle.manifest
+        self._path = bundle.path
         if self.manifest.precision == "fp16":
             device = on_gpu(device)
         onnxruntime.disable_telemetry_events()
@@ -88,7 +90,7 @@ class Runner:
             check_start(bundle, self._start)
         providers = tuple(self._step.get_providers())
         name = "cuda" if CUDA in providers else "cpu"
-        self.placement = Placement(name, providers, options.intra_op_num_threads)
+        self.placement = Placement(name, providers, options.intra_op_num_threads, spin)
         self._decode_calls: WeakKeyDictionary[Rows, dict[tuple[int, int], _Call]] = WeakKeyDictionary()
 
     def allocate(self, capacity: int) -> Rows:
@@ -113,7 +115,7 @@ class Runner:
         Raises:
             BundleError: it raises, or gives tokens that are not of the vocabulary, or no numbers.
         """
-        rows, where = self.allocate(1), f"{_name(self.manifest)}: {STEP_GRAPH}"
+        rows, where = self.allocate(1), self._path / STEP_GRAPH
         special = self.manifest.special_tokens
         try:
             if self._start is not None:

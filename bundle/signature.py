@@ -11,6 +11,7 @@ from bundle.manifest import StateSpec
 ONNX_TYPES = {
     "float32": "tensor(float)",
     "float16": "tensor(float16)",
+    "int8": "tensor(int8)",
     "int64": "tensor(int64)",
     "int32": "tensor(int32)",
 }

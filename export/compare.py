@@ -25,11 +25,14 @@ def distance(found: Array, expected: Array) -> float:
 
 
 def relative(found: Array, expected: Array) -> float:
-    """Return the distance as a share of the largest expected value, if that is above 1. Integers must be equal."""
+    """Return the distance as a share of the largest expected value, if that is above 1.
+
+    Integers must be equal, but for those of 8 bits, which are rounded values.
+    """
     error = distance(found, expected)
-    if error == 0.0 or np.issubdtype(expected.dtype, np.integer):
+    if error == 0.0 or (np.issubdtype(expected.dtype, np.integer) and expected.dtype != np.int8):
         return error
-    scale = float(np.abs(expected).max(initial=1.0))
+    scale = float(np.abs(expected.astype(np.float32)).max(initial=1.0))
     return error / scale if np.isfinite(scale) else float("inf")
 
 

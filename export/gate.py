@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bundle.folder import Bundle, BundleError
-from bundle.manifest import ParityCheck, ParityReport, PrecisionName
+from bundle.manifest import Manifest, ParityCheck, ParityReport
 from export.check import Case, Check, Measurement, Trial
 from export.contract import contract, greedy_cases, rows_needed
 from export.play import Player, open_runner
@@ -57,18 +57,19 @@ def _run_all(checks: Sequence[Check], trial: Trial, maker: Maker) -> tuple[Parit
                 f"check {check.name!r} failed at {case}: error {measured.error:.3g}, tolerance {check.tolerance:.3g}"
             )
         found[index].append((f"{case} {measured.note}".rstrip(), measured.error))
-    precision = trial.player.manifest.precision
+    manifest = trial.player.manifest
     # A check that has no case says nothing of this bundle.
     each = ((check, of_check) for check, of_check in zip(checks, found, strict=True) if of_check)
-    return tuple(_summary(check, precision, of_check) for check, of_check in each)
+    return tuple(_summary(check, manifest, of_check) for check, of_check in each)
 
 
-def _summary(check: Check, precision: PrecisionName, found: Sequence[tuple[str, float]]) -> ParityCheck:
+def _summary(check: Check, manifest: Manifest, found: Sequence[tuple[str, float]]) -> ParityCheck:
     """Return what stands in the manifest: the cases of a check, in words, and the largest error among them."""
     shapes, errors = tuple(case for case, _ in found), (error for _, error in found)
     return ParityCheck(
         name=check.name,
-        precision=precision,
+        precision=manifest.precision,
+        cache=manifest.cache,
         shapes=shapes,
         tolerance=check.tolerance,
         largest_error=max(errors, default=0.0),

@@ -16,10 +16,12 @@ from collections.abc import Iterator, Mapping
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from export.clean import clean
 from export.port import EXAMPLE_SIZES, SOURCE, TIME, Ports, start_ports, step_ports
 from export.refusal import Refusal
+from export.residual import join_residuals
 from export.shape import settle_shapes
 from export.steady import steady
 from training.models.step_model import SourceStepModel, StepModel
@@ -86,9 +88,8 @@ def _padded(tensor: Tensor, axis: int | None, shape: tuple[int, ...]) -> Tensor:
     """Pad [B, ..., S, ...] with zeros to [B, *shape]; `axis` counts without the batch."""
     if axis is None:
         return tensor
-    # Padding by the whole capacity and cutting off needs no arithmetic on the length of the source in the graph.
-    zeros = tensor.new_zeros(tensor.shape[0], *shape)
-    return torch.cat([tensor, zeros], dim=axis + 1).narrow(axis + 1, 0, shape[axis])
+    behind = (0, 0) * (len(shape) - 1 - axis)  # `pad` counts axes from the last
+    return F.pad(tensor, (*behind, 0, shape[axis] - tensor.shape[axis + 1]))
 
 
 def _export(module: nn.Module, ports: Ports, limits: Mapping[str, int | None]) -> onnx.ModelProto:
@@ -104,7 +105,7 @@ def _export(module: nn.Module, ports: Ports, limits: Mapping[str, int | None]) -
             verbose=False,
         )
     assert exported is not None
-    graph = steady(clean(exported.model_proto))
+    graph = steady(clean(join_residuals(exported.model_proto)))
     settle_shapes(graph, ports)
     return graph
 

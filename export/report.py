@@ -23,8 +23,9 @@ def show(bundle: Bundle, console: Console) -> None:
     compared = manifest.parity.greedy_tokens_compared
     console.print(f"{compared} greedy tokens compared; 0 means that every bit is the same")
     if (loss := manifest.loss) is not None:
+        cache = f", {manifest.cache} caches" if manifest.cache != "float" else ""
         console.print(
-            f"{manifest.precision}: {loss.metric} {loss.this:.3f} on {loss.tokens:,} tokens of {loss.text}, "
+            f"{manifest.precision}{cache}: {loss.metric} {loss.this:.3f} on {loss.tokens:,} tokens of {loss.text}, "
             f"fp32 {loss.fp32:.3f}: {loss.loss:+.2%}"
         )
     sizes = ", ".join(f"{name} {entry.bytes:,} bytes" for name, entry in manifest.files.items())
@@ -33,8 +34,9 @@ def show(bundle: Bundle, console: Console) -> None:
 
 
 def _name(check: ParityCheck, bundle: Bundle) -> str:
-    mixed = bundle.manifest.precision != "fp32"
-    return f"{check.name} ({check.precision})" if mixed else check.name
+    mixed = bundle.manifest.loss is not None
+    cache = f", {check.cache} caches" if check.cache != "float" else ""
+    return f"{check.name} ({check.precision}{cache})" if mixed else check.name
 
 
 def _number(value: float) -> str:

@@ -51,7 +51,7 @@ def steady(model: onnx.ModelProto) -> onnx.ModelProto:
 def block(model: onnx.ModelProto) -> int | None:
     """Return what the width of a call must never be one more than a multiple of, if it is anything (`Calls.block`)."""
     nodes = [node for node in model.graph.node if node.op_type == "GroupQueryAttention"]
-    widths = [_head_width(model.graph, node) for node in nodes if len(node.input) <= _SINK_INPUT]
+    widths = [_head_width(model.graph, node) for node in nodes if not any(node.input[_SINK_INPUT:][:1])]
     return gcd(*(width for width in widths if width is not None)) or None
 
 
@@ -63,15 +63,20 @@ def _head_width(graph: GraphProto, attention: NodeProto) -> int | None:
     return None
 
 
-def _without_blocks(graph: GraphProto, node: NodeProto) -> list[NodeProto]:
-    if (width := _head_width(graph, node)) is not None and width <= _WIDEST_HEAD:
-        return [node]
+def add_sink(graph: GraphProto, node: NodeProto) -> None:
+    """Give an attention, in place, a sink that changes no value, unless it has one: it then computes without blocks."""
     inputs = [*node.input, *[""] * (_SINK_INPUT + 1 - len(node.input))]
     if not inputs[_SINK_INPUT]:
         heads = next(attribute.i for attribute in node.attribute if attribute.name == "num_heads")
         inputs[_SINK_INPUT] = _constant(graph, f"no_sink_{heads}", TensorProto.FLOAT, [_NO_SINK] * heads)
     del node.input[:]
     node.input.extend(inputs)
+
+
+def _without_blocks(graph: GraphProto, node: NodeProto) -> list[NodeProto]:
+    width = _head_width(graph, node)
+    if width is None or width > _WIDEST_HEAD:
+        add_sink(graph, node)
     return [node]
 
 

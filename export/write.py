@@ -93,7 +93,7 @@ def write_bundle(subject: Subject, target: Target, threads: int = 0, precision: 
 def _verified(subject: Subject, bundle: Bundle, precision: Precision, threads: int) -> Manifest:
     """Verify the float32 graphs, give them the precision, verify that; return the manifest with what was found."""
     model, length, draft = subject.model, subject.trained_length, bundle.manifest
-    if precision.name == FP32.name:
+    if not str(precision):
         return draft.model_copy(update={"parity": verify(model, bundle, length, threads)})
     if precision.name == HALF:
         check_gpu()

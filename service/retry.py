@@ -16,12 +16,12 @@ class Retry:
 
     attempts: how many fail one after another, without a token in between, before the caller is told.
     first_seconds, longest_seconds: of the pauses between them, each about twice as long as the one before, and never
-    shorter than the server asks for.
+    shorter than the server asks for. By default all together are 26 to 51 seconds: time for servers to start again.
     """
 
-    attempts: int = 6
+    attempts: int = 30
     first_seconds: float = 0.1
-    longest_seconds: float = 5.0
+    longest_seconds: float = 2.0
     overloaded: bool = False
 
     def pause(self, error: ClientError, attempts: int) -> float | None:

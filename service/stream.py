@@ -16,6 +16,7 @@ from service.errors import EngineError
 from service.request import GenerationRequest
 
 if TYPE_CHECKING:
+    from service.drafting import Offer
     from service.inbox import Inbox
     from service.sequence import Sequence
 
@@ -32,7 +33,7 @@ class Stream:
     """The samples of one request, as they are drawn. For one receiving task on the event loop."""
 
     def __init__(
-        self, request: GenerationRequest, inbox: Inbox[Sequence | Cancellation], clock: Callable[[], float]
+        self, request: GenerationRequest, inbox: Inbox[Sequence | Cancellation | Offer], clock: Callable[[], float]
     ) -> None:
         self.request = request
         samples = range(request.first_sample, request.first_sample + request.samples)

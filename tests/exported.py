@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from bundle.manifest import PrecisionName, Training
+from bundle.manifest import CacheName, PrecisionName, Training
 from export.quantize.precision import Precision
 from export.subject import Subject
 from export.write import Target, write_bundle
@@ -64,12 +64,12 @@ class Bundles:
                 assert path.exists()
         return path
 
-    def precise(self, label: str, precision: PrecisionName) -> Path:
-        """Return the folder of version 1 of `label` in another precision than float32."""
-        models = self._folder / precision
+    def precise(self, label: str, precision: PrecisionName, cache: CacheName = "float") -> Path:
+        """Return the folder of version 1 of `label` in another precision than float32, or with other caches."""
+        models = self._folder / (precision if cache == "float" else f"{precision}-{cache}")
         path = models / label / "1"
         if not path.exists():
-            asked = Precision(precision, MAX_LOSS, self.text(label))
+            asked = Precision(precision, MAX_LOSS, self.text(label), cache)
             try:
                 write_bundle(self.subject(label), Target(models, label, 1), 1, asked)
             except FileExistsError:

@@ -13,7 +13,9 @@ from training.models.step_model import StepModel
 _RECURRENT = {"width": 16, "layers": 2}
 _DECODER = {"width": 32, "heads": 4, "layers": 2, "hidden": 48, "context_limit": 64}
 
-_ENCODER_DECODER = {**_DECODER, "context_limit": 48, "source_limit": 40}
+# Sources above and below what a step reads of them at once: 64 places, 128, all.
+_SOURCE_LIMIT = 150
+_ENCODER_DECODER = {**_DECODER, "context_limit": 48, "source_limit": _SOURCE_LIMIT}
 
 TINY: dict[str, dict[str, Any]] = {
     "naive": {"family": "naive", "config": {"width": 16, "hidden": 24}},
@@ -65,7 +67,7 @@ TINY: dict[str, dict[str, Any]] = {
             "embedding_scale": 1.0,
         },
     },
-    "gru-seq2seq": {"family": "gru-seq2seq", "config": {**_RECURRENT, "source_limit": 40}},
+    "gru-seq2seq": {"family": "gru-seq2seq", "config": {**_RECURRENT, "source_limit": _SOURCE_LIMIT}},
 }
 
 

@@ -65,6 +65,7 @@ LANGUAGE = (
     System("ctranslate2-fp32", "ctranslate2 fp32", 32, "ctranslate2-fp32", _module("ctranslate")),
     System("transformers-fp32", "transformers fp32", 32, "checkpoint", _module("eager")),
     System("ours-w8a8", "seqstream w8a8", 8, "ours-w8a8"),
+    System("ours-w8a8-int8-cache", "seqstream w8a8, int8 cache", 8, "ours-w8a8-int8-cache"),
     System("ours-int8", "seqstream int8", 8, "ours-int8"),
     System("llama-q8_0", "llama.cpp Q8_0", 8, "llama-q8_0.gguf", _llama),
     System("onnx-genai-int8", "onnxruntime-genai int8", 8, "onnx-genai-int8", _module("onnx_genai")),

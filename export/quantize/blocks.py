@@ -6,10 +6,13 @@ rounded.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-from onnx import NodeProto, TensorProto, helper
+from onnx import NodeProto, helper
 
 from export.quantize.constants import Constants, Floats
+from export.quantize.levels import Levels
 from export.quantize.products import Product
 from export.quantize.rounding import Blocks, round_nearest
 
@@ -17,51 +20,70 @@ BLOCK = 32
 _DOMAIN = "com.microsoft"
 # The operator computes with integers where the processor is good at it.
 _INTEGERS = 4
-_MIDDLE = 128
+MIDDLE = 128
 _LEAST = 1e-12
+# Of the names of codes, scales and zero points.
+_PARTS = ("", "_scale", "_zero")
 
 
 def eight_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:
     """Return the nodes that compute `product` with weights of eight bits."""
-    return _product(constants, product, _eight(constants, product), bits=8)
+    return _product(constants, product, stored_eight(constants, product), bits=8)
 
 
 def four_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:
     """Return the nodes that compute `product` with weights of four bits: those added by `add_four`, or the nearest."""
-    if f"{product.weight}.blocks4" not in constants:
-        add_four(constants, product, round_nearest(product.weights(constants), BLOCK))
-    return _product(constants, product, _four(product), bits=4)
+    return _product(constants, product, stored_four(constants, product), bits=4)
 
 
-def look_up(constants: Constants, product: Product, lookup: NodeProto) -> list[NodeProto]:
-    """Return the nodes that read rows of the table of `product` in eight bits."""
-    codes, scales = _eight(constants, product)
-    tokens, output = lookup.input[1], lookup.output[0]
-    width = constants.shape(product.weight)[1]
-    axes = constants.add("last_axis", np.array([-1], np.int64))
-    middle = constants.add("block_middle", np.float32(_MIDDLE))
-    shape = constants.add("block_joined", np.array([0, 0, -1], np.int64))
-    made = [
-        helper.make_node("Gather", [codes, tokens], [f"{output}.codes"]),  # [B, T, blocks, 32]
-        helper.make_node("Cast", [f"{output}.codes"], [f"{output}.floats"], to=TensorProto.FLOAT),
-        helper.make_node("Sub", [f"{output}.floats", middle], [f"{output}.signed"]),
-        helper.make_node("Gather", [scales, tokens], [f"{output}.scales"]),
-        helper.make_node("Unsqueeze", [f"{output}.scales", axes], [f"{output}.scale"]),
-        helper.make_node("Mul", [f"{output}.signed", f"{output}.scale"], [f"{output}.blocks"]),
-        helper.make_node("Reshape", [f"{output}.blocks", shape], [output if width % BLOCK == 0 else f"{output}.wide"]),
-    ]
-    if width % BLOCK:
-        ends = [constants.add(f"ends_{end}", np.array([end], np.int64)) for end in (0, width)]
-        made.append(helper.make_node("Slice", [f"{output}.wide", *ends, axes], [output]))
-    return made
+def on_levels(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:
+    """Return the nodes that compute `product` with the weights of `add_levels`: of inputs and of sums of their blocks.
+
+    shared: inputs that have their sums already, in this scope; completed here.
+    """
+    matrix, value = _summing(len(product.weights(constants))), product.input
+    sums, wide = f"{value}.sums", f"{value}.and_sums"
+    made: list[NodeProto] = []
+    if sums not in shared:
+        shared.add(sums)
+        name = constants.add(f"block_sums_{len(matrix)}", matrix)
+        made.append(helper.make_node("MatMul", [value, name], [sums]))
+        made.append(helper.make_node("Concat", [value, sums], [wide], axis=-1))
+    moved = replace(product, input=wide)
+    return made + _product(constants, moved, _on_levels(product), bits=4, more=matrix.shape[1])
 
 
 def add_four(constants: Constants, product: Product, rounded: Blocks) -> None:
     """Add weights of four bits, as `four_bits` will read them."""
-    packed, (codes, scales, zero_points) = rounded.pack(4), _four(product)
-    constants.add(codes, packed.codes)
-    constants.add(scales, packed.scales)
-    constants.add(zero_points, packed.zero_points)
+    _add(constants, _four(product), rounded)
+
+
+def has_levels(constants: Constants, product: Product) -> bool:
+    """Whether `add_levels` has added weights of `product`."""
+    return f"{product.weight}.levels4" in constants
+
+
+def add_levels(constants: Constants, product: Product, levels: Levels) -> None:
+    """Add weights of four bits and the rests of their blocks, as `on_levels` will read them."""
+    _add(constants, _on_levels(product), levels.extended())
+
+
+def stored_eight(constants: Constants, product: Product) -> list[str]:
+    """Add the weights of `product` in eight bits; return the names of their codes and scales."""
+    codes, scales = f"{product.weight}.blocks8", f"{product.weight}.blocks8_scale"
+    if codes not in constants:
+        blocks = _in_blocks(product.weights(constants)).transpose(2, 0, 1)
+        scale = np.maximum(np.abs(blocks).max(axis=-1) / 127, np.float32(_LEAST)).astype(np.float32)
+        constants.add(codes, (np.rint(blocks / scale[..., None]) + MIDDLE).astype(np.uint8))
+        constants.add(scales, np.ascontiguousarray(scale))
+    return [codes, scales]
+
+
+def stored_four(constants: Constants, product: Product) -> list[str]:
+    """Return the names of codes, scales and zero points: those of `add_four`, or of the nearest, added here."""
+    if f"{product.weight}.blocks4" not in constants:
+        add_four(constants, product, round_nearest(product.weights(constants), BLOCK))
+    return _four(product)
 
 
 def round_both_eight(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -94,27 +116,36 @@ def _in_blocks(matrix: Floats) -> Floats:
     return padded.reshape(-1, BLOCK, matrix.shape[1])
 
 
-def _eight(constants: Constants, product: Product) -> list[str]:
-    codes, scales = f"{product.weight}.blocks8", f"{product.weight}.blocks8_scale"
-    if codes not in constants:
-        blocks = _in_blocks(product.weights(constants)).transpose(2, 0, 1)
-        scale = np.maximum(np.abs(blocks).max(axis=-1) / 127, np.float32(_LEAST)).astype(np.float32)
-        constants.add(codes, (np.rint(blocks / scale[..., None]) + _MIDDLE).astype(np.uint8))
-        constants.add(scales, np.ascontiguousarray(scale))
-    return [codes, scales]
-
-
 def _four(product: Product) -> list[str]:
-    return [f"{product.weight}.blocks4{part}" for part in ("", "_scale", "_zero")]
+    return [f"{product.weight}.blocks4{part}" for part in _PARTS]
 
 
-def _product(constants: Constants, product: Product, weights: list[str], bits: int) -> list[NodeProto]:
+def _on_levels(product: Product) -> list[str]:
+    return [f"{product.weight}.levels4{part}" for part in _PARTS]
+
+
+def _add(constants: Constants, names: list[str], rounded: Blocks) -> None:
+    packed = rounded.pack(4)
+    constants.add(names[0], packed.codes)
+    constants.add(names[1], packed.scales)
+    constants.add(names[2], packed.zero_points)
+
+
+def _summing(inner: int) -> Floats:
+    """Return the matrix [K, sums] that sums the blocks of K inputs, the sums padded to whole blocks."""
+    count = -(-inner // BLOCK)
+    matrix: Floats = (np.arange(inner)[:, None] // BLOCK == np.arange(count + -count % BLOCK)).astype(np.float32)
+    return matrix
+
+
+def _product(constants: Constants, product: Product, weights: list[str], bits: int, more: int = 0) -> list[NodeProto]:
+    """Return the nodes of a product in blocks. more: inputs beyond those of the product's own weights."""
     inner, columns = product.weights(constants).shape
     last = f"{product.output}.sum" if product.bias else product.output
     made = [
         helper.make_node(
             "MatMulNBits", [product.input, *weights], [last], domain=_DOMAIN,
-            K=inner, N=columns, bits=bits, block_size=BLOCK, accuracy_level=_INTEGERS,
+            K=inner + more, N=columns, bits=bits, block_size=BLOCK, accuracy_level=_INTEGERS,
         )
     ]  # fmt: skip
     if product.bias:

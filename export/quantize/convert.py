@@ -1,7 +1,7 @@
 """From the float32 graphs of a draft bundle to those of a precision, in place, within the loss that is allowed.
 
-Calls the stages in order: read the text, find the products, choose their forms, rewrite, measure. Knows nothing about
-how products are rounded or how a bundle is written.
+Calls the stages in order: read the text, find the products, choose their forms, rewrite, round the caches, measure.
+Knows nothing about how products are rounded or how a bundle is written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from bundle.folder import DATA, START_GRAPH, STEP_GRAPH, Bundle
 from bundle.manifest import Loss, Manifest, PrecisionName, StateSpec
 from export.quantize import blocks, rowwise
 from export.quantize.activations import watch
-from export.quantize.compensate import compensate
+from export.quantize.caches import round_caches
+from export.quantize.compensate import compensate, on_levels
 from export.quantize.half import to_half
 from export.quantize.loss import perplexity
 from export.quantize.precision import HALF, Precision
@@ -23,7 +24,7 @@ from export.quantize.products import find_groups
 from export.quantize.rewrite import rewrite
 from export.quantize.sensitivity import Sensitivity
 from export.quantize.smooth import Rounding, smooth
-from export.quantize.text import Texts, read_texts
+from export.quantize.text import Texts, apart, read_texts
 from export.refusal import Refusal
 from export.weights import write_graph
 
@@ -44,22 +45,22 @@ class Recipe:
 RECIPES: dict[PrecisionName, Recipe] = {
     "w8a8": Recipe(("rowwise", "blocks8"), rowwise.round_both),
     "int8": Recipe(("blocks8",), blocks.round_both_eight),
-    "int4": Recipe(("blocks4", "blocks8"), blocks.round_both_four),
+    "int4": Recipe(("blocks4", "levels4", "blocks8"), blocks.round_both_four),
 }
 
 
 def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Manifest:
-    """Give the graphs of `bundle` this precision; return its manifest with precision, loss and states as they are now.
+    """Give the graphs of `bundle` this precision; return its manifest with what it says of them as they are now.
 
     Raises:
-        Refusal: there is no product to round, or the loss is over the limit.
+        Refusal: there is no product or no cache to round, or the loss is over the limit.
         ValueError: there is no text, or it cannot be used.
         DeviceError: the precision is for GPUs, and there is none to measure on.
     """
     if precision.text is None:
-        raise ValueError(f"--precision {precision.name}: needs text to measure its loss on")
+        raise ValueError(f"{precision}: needs text to measure its loss on")
     graphs = load(bundle)
-    if not any(find_groups(model.graph) for model in graphs.values()):
+    if precision.name != "fp32" and not any(find_groups(model.graph) for model in graphs.values()):
         raise Refusal(f"--precision {precision.name}: the graphs multiply by no constant matrix, it changes nothing")
     texts = read_texts(precision.text, bundle)
     before = perplexity(bundle, texts.held_out, threads)
@@ -67,8 +68,10 @@ def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Manifest:
     if precision.name == HALF:
         graphs = {name: to_half(model) for name, model in graphs.items()}
         manifest = manifest.model_copy(update={"states": tuple(map(_halved, manifest.states))})
-    else:
+    elif precision.name in RECIPES:
         graphs = _rounded(graphs, precision, texts, manifest, threads)
+    if precision.cache == "int8":  # last: how large keys and values are depends on what came before
+        manifest = round_caches(graphs, manifest, texts.calibration, threads)
     save(bundle, graphs)
     after = perplexity(Bundle(bundle.path, manifest), texts.held_out, threads)
     return manifest.model_copy(update={"loss": _within(precision, _loss(texts, before, after))})
@@ -78,11 +81,13 @@ def _rounded(graphs: Graphs, precision: Precision, texts: Texts, manifest: Manif
     """Return the graphs with products in the forms that keep the loss; those given are smoothed. Raises Refusal."""
     recipe = RECIPES[precision.name]
     compensated = "blocks4" in recipe.ladder
-    seen = watch(graphs, manifest, texts.calibration, threads, moments=compensated)
-    smooth(graphs, seen, recipe.rounding)
+    # What is fitted to some rows looks better on these than it is.
+    fitted, judged = apart(texts.calibration)
+    seen = watch(graphs, manifest, fitted, threads, moments=compensated)
+    smooth(graphs, seen, recipe.rounding, on_levels(graphs) if compensated else ())
     if compensated:
         compensate(graphs, seen)
-    sensitivity = Sensitivity(graphs, recipe.ladder, texts.calibration, manifest, threads)
+    sensitivity = Sensitivity(graphs, recipe.ladder, judged, manifest, threads)
     forms = sensitivity.choose(MARGIN * precision.max_loss)
     if forms is None:
         raise Refusal(f"--precision {precision.name}: no product can be rounded within --max-loss {precision.max_loss}")
@@ -113,7 +118,7 @@ def _loss(texts: Texts, fp32: float, this: float) -> Loss:
 def _within(precision: Precision, loss: Loss) -> Loss:
     if not loss.loss <= precision.max_loss:
         raise Refusal(
-            f"--precision {precision.name}: perplexity grows by {loss.loss:.2%} on held-out text "
+            f"{precision}: perplexity grows by {loss.loss:.2%} on held-out text "
             f"(from {loss.fp32:.3f} to {loss.this:.3f}), --max-loss allows {precision.max_loss:.2%}"
         )
     return loss

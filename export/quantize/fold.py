@@ -15,6 +15,7 @@ from onnx import GraphProto, NodeProto
 
 from export.quantize.constants import Constants, nodes
 from export.quantize.products import Group, as_product
+from export.residual import JOINED
 
 Indices = NDArray[np.int64]
 
@@ -77,7 +78,8 @@ class Folder:
             weight = (product.weight, 0 if product.across else 1, channels)
             return None if bias is None or self._readers[product.weight] != 1 else [*bias, weight]
         trace = {
-            "RMSNormalization": self._norm, "LayerNormalization": self._norm, "Mul": self._any, "Add": self._add,
+            "RMSNormalization": self._norm, "LayerNormalization": self._norm, **dict.fromkeys(JOINED, self._norm),
+            "Mul": self._any, "Add": self._add,
             "Split": self._split, "Relu": self._through, "Gather": self._rows, "Reshape": self._rows,
             "GroupQueryAttention": self._attention,
         }.get(node.op_type)  # fmt: skip
@@ -97,7 +99,8 @@ class Folder:
     def _norm(self, node: NodeProto, value: str, channels: Indices) -> list[tuple[str, int, Indices]] | None:
         if node.output[0] != value or any(item.name == "axis" and item.i != -1 for item in node.attribute):
             return None
-        return self._vectors([name for name in reversed(node.input[1:]) if name], channels)
+        vectors = node.input[2 if node.op_type in JOINED else 1 :]
+        return self._vectors([name for name in reversed(vectors) if name], channels)
 
     def _any(self, node: NodeProto, value: str, channels: Indices) -> list[tuple[str, int, Indices]] | None:
         for name in reversed(node.input):

@@ -133,7 +133,7 @@ def _floats(model: onnx.ModelProto) -> set[str]:
         for value in [*inferred.input, *inferred.value_info, *inferred.output]
     }
     for node in model.graph.node:
-        for name in node.output:  # of operators that inference does not know: as what they read first
+        for name in filter(None, node.output):  # of operators that inference does not know: as what they read first
             if not types.get(name):
                 types[name] = types.get(node.input[0], 0) if node.input else 0
     return {name for name, kind in types.items() if kind == TensorProto.FLOAT}

@@ -78,10 +78,12 @@ class Replay:
 
 
 def _write(model: ModelProto, watched: Sequence[str], path: Path) -> Path:
-    """Write a copy of `model` with further outputs."""
+    """Write a copy of `model` with further outputs, those that it does not have."""
     copy = ModelProto()
     copy.CopyFrom(model)
-    copy.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in watched)
+    given = {value.name for value in model.graph.output}
+    more = [name for name in watched if name not in given]
+    copy.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in more)
     write_graph(copy, path, path.with_suffix(".data"))
     return path
 

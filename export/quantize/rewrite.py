@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-from export.quantize import blocks, rowwise
+from export.quantize import blocks, rowwise, tables
 from export.quantize.constants import Constants, bodies, replace_nodes
 from export.quantize.products import Group, Product, find_groups, is_lookup
 from export.quantize.recurrent import rowwise_recurrent
+from export.residual import declare
 
-MICROSOFT = "com.microsoft"
 CHOICES = "choices"
 
 
@@ -26,28 +26,40 @@ class Form:
     """How products are computed.
 
     Attributes:
+        bits: about what a weight costs, its share of scales and of further operators included.
         product: makes the nodes of a product; it is told, and completes, which values are rounded already.
         look_up: makes the nodes that read rows of a product's table; None: no table goes into this form.
+        fits: tells whether the weights of a product can have this form; None: all can.
     """
 
+    bits: int
     product: Callable[[Constants, Product, set[str]], list[NodeProto]]
     look_up: Callable[[Constants, Product, NodeProto], list[NodeProto]] | None = None
+    fits: Callable[[Constants, Product], bool] | None = None
+
+    def takes(self, group: Group, constants: Constants) -> bool:
+        """Whether every product of `group` can have this form."""
+        fits = self.fits
+        allowed = self.look_up is not None or not group.looked_up
+        return allowed and (fits is None or all(fits(constants, product) for product in group.products))
 
 
 # By name, from coarse to fine; "full" is float32, as it was.
 FULL = "full"
+FULL_BITS = 32
 FORMS: dict[str, Form] = {
-    "blocks4": Form(blocks.four_bits),
-    "rowwise": Form(rowwise.rowwise, rowwise.look_up),
-    "blocks8": Form(blocks.eight_bits, blocks.look_up),
+    "blocks4": Form(5, blocks.four_bits, tables.look_up_four),
+    "levels4": Form(6, blocks.on_levels, fits=blocks.has_levels),
+    "rowwise": Form(8, rowwise.rowwise, rowwise.look_up),
+    "blocks8": Form(9, blocks.eight_bits, tables.look_up_eight),
 }
 
 
-def ladder_of(group: Group, forms: Sequence[str]) -> tuple[str, ...]:
+def ladder_of(group: Group, forms: Sequence[str], constants: Constants) -> tuple[str, ...]:
     """Return those of `forms` that `group` can have. A recurrent operator has one, whatever products have."""
     if not group.products:
         return ("rowwise",)
-    return tuple(form for form in forms if not group.looked_up or FORMS[form].look_up)
+    return tuple(form for form in forms if FORMS[form].takes(group, constants))
 
 
 def rewrite(model: ModelProto, forms: Mapping[str, str]) -> ModelProto:
@@ -77,7 +89,7 @@ def rewrite(model: ModelProto, forms: Mapping[str, str]) -> ModelProto:
 
     _replace(graph, change)
     Constants(graph).sweep()
-    _declare(changed)
+    declare(changed)
     return changed
 
 
@@ -105,7 +117,7 @@ def selectable(model: ModelProto, ladders: Mapping[str, Sequence[str]]) -> Model
     questions = _questions(constants, ladders)
     replace_nodes(graph, [*questions, *graph.node])
     graph.input.append(helper.make_tensor_value_info(CHOICES, TensorProto.INT64, [len(order)]))
-    _declare(changed)
+    declare(changed)
     return changed
 
 
@@ -185,8 +197,3 @@ def _replace(
             _replace(body, change, shared)
         made += change(node, shared)
     replace_nodes(graph, made)
-
-
-def _declare(model: ModelProto) -> None:
-    if all(entry.domain != MICROSOFT for entry in model.opset_import):
-        model.opset_import.add(domain=MICROSOFT, version=1)

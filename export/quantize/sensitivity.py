@@ -5,9 +5,9 @@ What is measured is the divergence of the predictions from those in full (Kullba
 positions): how much the log of the perplexity grows on text that the model itself would write. On a text, growth is the
 same on average, but the few tokens that stand there make it too noisy to bisect.
 
-A group's effect is the divergence when it alone is rounded, for each of its weights. Groups move to the next finer form
-in this order, all of them before any moves on, and the least number of moves that keeps the divergence is found by
-bisection. Knows nothing about how products are rounded.
+A group's effect in a form is the divergence when it alone is rounded. Groups move to the next finer form, those first
+that gain most for each bit that the finer form costs, and the least number of moves that keeps the divergence is found
+by bisection. Knows nothing about how products are rounded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from export.quantize.constants import Constants, Floats
 from export.quantize.loss import log_probabilities
 from export.quantize.products import Group, find_groups
 from export.quantize.replay import Place, Replay
-from export.quantize.rewrite import CHOICES, FULL, ladder_of, selectable
+from export.quantize.rewrite import CHOICES, FORMS, FULL, FULL_BITS, ladder_of, selectable
 from export.quantize.text import Row, first_rows
 
 Ladder = tuple[str, ...]
@@ -44,9 +44,9 @@ class Sensitivity:
         self._groups: dict[Place, Group] = {
             (name, group.name): group for name, model in graphs.items() for group in find_groups(model.graph)
         }
-        self._ladders = {place: ladder_of(group, ladder) for place, group in self._groups.items()}
-        sizes = {name: Constants(model.graph) for name, model in graphs.items()}
-        self._sizes = [_size(group, sizes[name]) for (name, _), group in self._groups.items()]
+        constants = {name: Constants(model.graph) for name, model in graphs.items()}
+        self._ladders = {place: ladder_of(group, ladder, constants[place[0]]) for place, group in self._groups.items()}
+        self._sizes = [_size(group, constants[name]) for (name, _), group in self._groups.items()]
         ladders = {
             name: {group: ladder for (graph, group), ladder in self._ladders.items() if graph == name}
             for name in graphs
@@ -73,19 +73,25 @@ class Sensitivity:
 
     def _moves(self) -> list[int]:
         """Return groups by number in the order in which they move to a finer form, once for each form they have."""
-        effects = np.array(self._effects()) / self._sizes
-        order = [int(index) for index in np.argsort(-effects, kind="stable")]
-        finest = self._finest()
-        return [index for rung in range(int(finest.max())) for index in order if rung < finest[index]]
-
-    def _effects(self) -> list[float]:
         loss = self._loss_on(first_rows(self._rows, EFFECT_TOKENS, spread=True))
+        moves = [
+            (-gain, rung, index)
+            for index in range(len(self._groups))
+            for rung, gain in enumerate(self._gains(index, loss))
+        ]
+        return [index for _, _, index in sorted(moves)]
+
+    def _gains(self, index: int, loss: Callable[[Choices], float]) -> list[float]:
+        """Return what a group's moves gain for each bit that they cost, none more than the one before it."""
+        ladder = list(self._ladders.values())[index]
         effects = []
-        for index in range(len(self._groups)):
+        for rung in range(len(ladder)):
             choices = self._finest()
-            choices[index] = 0
+            choices[index] = rung
             effects.append(loss(choices))
-        return effects
+        bits = [*(FORMS[form].bits for form in ladder), FULL_BITS]
+        gains = -np.diff([*effects, 0.0]) / (np.diff(bits) * self._sizes[index])
+        return [float(gain) for gain in np.minimum.accumulate(gains)]
 
     def _loss_on(self, rows: Sequence[Row]) -> Callable[[Choices], float]:
         """Return what tells how much perplexity grows with some choices, by divergence on `rows`."""

@@ -8,7 +8,7 @@ are scaled as rounding scales them, and only where the factors fold into constan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, helper
@@ -29,11 +29,14 @@ _LEAST = 1e-5
 
 
 def smooth(
-    graphs: Mapping[str, ModelProto], seen: Mapping[Place, Activations], rounding: Rounding
+    graphs: Mapping[str, ModelProto],
+    seen: Mapping[Place, Activations],
+    rounding: Rounding,
+    kept: Collection[Place] = (),
 ) -> dict[Place, Floats]:
     """Smooth `graphs` in place; return the factors that the channels of each smoothed value were divided by.
 
-    `seen` is changed with them.
+    `seen` is changed with them. kept: groups whose weights must stay as they are, input by input.
     """
     factors: dict[Place, Floats] = {}
     for name, model in graphs.items():
@@ -41,7 +44,7 @@ def smooth(
         unshare(model.graph, constants)
         for group in reversed(find_groups(model.graph)):
             fold = Folder(model.graph, constants).find(group)
-            if fold is not None and (name, group.name) in seen:
+            if fold is not None and (name, group.name) in seen and (name, group.name) not in kept:
                 activations = seen[name, group.name]
                 best = _search(constants, group, fold, activations, rounding)
                 _apply(model.graph, constants, group, fold, best)

@@ -23,9 +23,11 @@ Ids = NDArray[np.int64]
 
 # Tokens in a window, where the model takes as many; and at most on each side of the split, and at least.
 WINDOW = 256
-CALIBRATION_TOKENS = 2048
+CALIBRATION_TOKENS = 2560
 HELD_OUT_TOKENS = 4096
 LEAST_TOKENS = 16
+# One row of so many judges what is fitted to the others.
+_FIFTH = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,16 @@ def first_rows(rows: Sequence[Row], most: int, *, spread: bool = False) -> list[
         if room > 0:
             taken.append(Row(row.tokens[: room + 1], row.source))
     return taken
+
+
+def apart(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Split `rows` into those to fit something to and those to judge it by: every fifth, or the last of fewer.
+
+    A single row is on both sides.
+    """
+    judged = list(rows[_FIFTH - 1 :: _FIFTH]) or list(rows[-1:])
+    chosen = {id(row) for row in judged}
+    return [row for row in rows if id(row) not in chosen] or list(rows), judged
 
 
 def _quarters(text: str) -> list[str]:

@@ -19,8 +19,10 @@ from service.chunk import Timings
 from service.errors import EngineError
 from service.identity import Identity
 from service.metrics import call_counter
-from service.models import UnknownModelError
+from service.models import ServedModel, UnknownModelError
 from service.quota import Quota
+from service.users import Users
+from service.version import ChangeError
 from service.wire import refusals
 from service.wire.access import Access
 from service.wire.context import Context
@@ -42,6 +44,18 @@ class Call:
     timings: Timings | None = None
     prompt: object = None
     began: float = field(default_factory=time.monotonic)
+    _users: list[Users] = field(default_factory=list)
+
+    def use(self, model: ServedModel) -> None:
+        """Keep `model` from being freed until the call has ended."""
+        self.model = model.reference
+        model.users.enter()
+        self._users.append(model.users)
+
+    def release(self) -> None:
+        """Let go of what was used."""
+        while self._users:
+            self._users.pop().leave()
 
     def log(self, code: str) -> None:
         """Write the line of a call that has ended, with times in milliseconds."""
@@ -100,6 +114,7 @@ class Calls:
             refusal = self._refusal(error, call)
             code = refusal.code.name
         finally:
+            call.release()
             self.ended.labels(call.model, method, code).inc()
             call.log(code)
         if refusal is not None:
@@ -162,6 +177,8 @@ class Calls:
             return error
         if isinstance(error, UnknownModelError):
             return refusals.not_found(error)
+        if isinstance(error, ChangeError):
+            return refusals.from_change(error)
         if isinstance(error, EngineError):
             return refusals.from_engine(error)
         told = error if self.log_prompts else _without_words(error)

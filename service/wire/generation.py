@@ -113,7 +113,7 @@ class GenerationServicer(GenerationServiceServicer):
         self, request: pb.GenerateRequest | pb.ScoreRequest | pb.TokenizeRequest | pb.DetokenizeRequest, call: Call
     ) -> ServedModel:
         model = self._models.find(request.model)
-        call.model = model.reference
+        call.use(model)
         if self._calls.log_prompts and isinstance(request, pb.GenerateRequest | pb.ScoreRequest):
             call.prompt = as_given(request)
         return model

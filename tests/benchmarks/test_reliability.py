@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.reliability import __main__ as command
 from benchmarks.reliability.claim import Claim
+from benchmarks.reliability.compared import Compared
 
 DOCS = Path(__file__).parents[2] / "docs"
 HELD, BROKEN = Claim("It stays up.", "3 of 3 | all", True), Claim("It is fast.", "9 s", False)
@@ -70,3 +71,36 @@ def test_a_quick_run_writes_in_its_folder_and_leaves_the_page(run):
         return [Claim("It was quick.", str(quick), quick)]
 
     assert "quick" not in run("--quick", up=measure)
+
+
+# What counts tokens and bits; what measures times does not hold on a busy machine.
+@pytest.mark.parametrize("name", ["replicas", "seeds", "state"])
+def test_the_promises_of_a_part_hold_in_a_quick_run(tmp_path, name):
+    claims = command.PARTS[name].measure(tmp_path, True)
+    assert claims
+    if missing := [claim.figure for claim in claims if "is not installed" in claim.figure]:
+        pytest.skip(missing[0])
+    assert [claim for claim in claims if not claim.holds] == []
+
+
+def test_streams_that_differ_are_counted_by_how_they_ran_and_by_how_much():
+    alone = [(3, (-1.0, -2.0)), (4, (-0.5, -1.5))]
+    rounded, other = [alone[0], (4, (-0.25, -1.5))], [alone[0], (5, (-0.5, -1.5))]
+    compared = Compared()
+    compared.add("in a crowd", [alone, alone], [alone, alone])
+    assert compared.same_bits
+    compared.add("resumed", [rounded], [alone])
+    assert (compared.same_tokens, compared.same_bits) == (True, False)
+    assert compared.with_other_bits == "1 resumed, at most 2.5e-01 apart"
+    compared.add("elsewhere", [other, other], [alone, alone])
+    assert (compared.same_tokens, compared.with_other_tokens) == (False, "2 elsewhere")
+
+
+def test_nothing_compared_is_no_promise_kept():
+    assert not Compared().same_tokens
+
+
+def test_what_is_not_a_number_is_infinitely_far_away():
+    compared = Compared()
+    compared.add("poisoned", [[(3, (float("nan"),))]], [[(3, (-1.0,))]])
+    assert compared.with_other_bits == "1 poisoned, at most inf apart"

@@ -118,6 +118,12 @@ def test_a_version_that_appears_meanwhile_is_not_replaced_either(tmp_path: Path)
             ["{run}", "--precision", "w8a8"],
             "--precision w8a8: needs text to measure its loss on; give a file with --cal",
         ),
+        (["{run}", "--cache", "int4"], "argument --cache: invalid choice: 'int4' (choose from "),
+        (["{run}", "--cache", "int8"], "--cache int8: needs text to measure its loss on; give a file with --cal"),
+        (
+            ["{run}", "--precision", "fp16", "--cache", "int8"],
+            "--precision fp16 --cache int8: attention in half precision has no such cache",
+        ),
         (["{run}", "--precision", "w8a8", "--calibration", "{tmp}/no"], "--calibration: {tmp}/no: no such file"),
     ],
 )

@@ -14,6 +14,7 @@ from bundle.manifest import StateSpec
 from training.models.attention import attend
 from training.models.config import Dropout, Layers, PairsConfig, Width
 from training.models.native_rnn import NativeRNN
+from training.models.reach import Reach
 from training.models.step_model import SourceStepModel, State
 from training.models.vocabulary import Vocabulary
 
@@ -76,11 +77,9 @@ class GruSeq2seq(SourceStepModel):
 
     def _attend(self, outputs: Tensor, memory: Tensor, lengths: Tensor) -> Tensor:
         """Return for each of `outputs` [B, T, width] the mean of the memory [B, S, width] by the softmax of scores."""
-        places = torch.arange(memory.shape[1], device=memory.device)
-        # At least one place is read, so that a row without a source gives numbers and not NaN.
-        mask = (places < lengths[:, None].clamp(min=1))[:, None, None]  # [B, 1, 1, S]
-        query = self.score(outputs)[:, None]  # one head
-        return attend(query, memory[:, None], memory[:, None], mask, scale=1.0)[:, 0]
+        reach = Reach.of(lengths, memory.shape[1])
+        query, read = self.score(outputs)[:, None], reach.cut(memory[:, None])  # one head
+        return attend(query, read, read, reach.mask, scale=1.0)[:, 0]
 
     def logits(self, features: Tensor) -> Tensor:
         return self.vocabulary.logits(features)

@@ -19,6 +19,7 @@ from training.models.config import NO_FLAG, Dropout, Layers, Limit, PairsConfig,
 from training.models.feed_forward import Activation
 from training.models.heads import check_heads
 from training.models.positions import sinusoids
+from training.models.reach import Reach
 from training.models.step_model import SourceStepModel, State
 from training.models.transformer_blocks import BlockSizes, DecoderBlock, EncoderBlock
 from training.models.vocabulary import Vocabulary
@@ -126,15 +127,13 @@ class Transformer(SourceStepModel):
     def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         span = Span(state["position"], lengths, tokens.shape[1])
         x = self.dropout(self.vocabulary(tokens) + self.positions[span.places(self.config.context_limit)])
-        places = torch.arange(state["memory_key_0"].shape[2], device=tokens.device)
-        # At least one slot is read, so that a row without a source gives numbers and not NaN.
-        mask = (places < state["memory_length"][:, None].clamp(min=1))[:, None, None]
+        reach = Reach.of(state["memory_length"], state["memory_key_0"].shape[2])
         new = {"position": state["position"] + lengths}
         for index, block in enumerate(self.decoder):
             key, value = f"key_{index}", f"value_{index}"
             caches = (state[key], state[value])
-            memory = (state[f"memory_{key}"], state[f"memory_{value}"])
-            x, new[key], new[value] = block(x, span, caches, memory, mask)
+            memory = (reach.cut(state[f"memory_{key}"]), reach.cut(state[f"memory_{value}"]))
+            x, new[key], new[value] = block(x, span, caches, memory, reach.mask)
         return self.decoder_norm(x).float(), new
 
     def logits(self, features: Tensor) -> Tensor:

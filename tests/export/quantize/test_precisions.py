@@ -73,7 +73,8 @@ def test_products_are_integers_and_no_rounded_weight_is_there_twice(
     for graph in graphs(bundles.precise(label, precision)):
         names = {tensor.name for tensor in graph.initializer}
         operators |= {node.op_type for node in nodes(graph)}
-        rounded = {name.rpartition(".")[0] for name in names if name.endswith((".int8", ".blocks8", ".blocks4"))}
+        endings = (".int8", ".blocks8", ".blocks4", ".levels4")
+        rounded = {name.rpartition(".")[0] for name in names if name.endswith(endings)}
         assert rounded.isdisjoint(names)
         assert names <= {name for node in nodes(graph) for name in node.input}, "a constant that nothing reads"
     assert operators & INTEGERS[precision]

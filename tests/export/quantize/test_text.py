@@ -1,9 +1,18 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bundle.folder import open_bundle
-from export.quantize.text import CALIBRATION_TOKENS, HELD_OUT_TOKENS, WINDOW, first_rows, read_texts
+from export.quantize.text import (
+    CALIBRATION_TOKENS,
+    HELD_OUT_TOKENS,
+    WINDOW,
+    Row,
+    apart,
+    first_rows,
+    read_texts,
+)
 from tests.exported import Bundles
 
 
@@ -44,6 +53,19 @@ def test_first_rows_take_what_is_asked_for(bundles: Bundles) -> None:
     rows = read_texts(bundles.text("naive"), open_bundle(bundles.path("naive"))).held_out
     assert sum(len(row.predicted) for row in first_rows(rows, 100)) == 100
     assert [len(row.predicted) for row in first_rows(rows, 90, spread=True)] == [30, 30, 30]
+
+
+@pytest.mark.parametrize(("count", "judging"), [(12, [4, 9]), (3, [2]), (2, [1])])
+def test_what_is_fitted_is_judged_by_other_rows(count: int, judging: list[int]) -> None:
+    rows = [Row(np.arange(3) + number) for number in range(count)]
+    fitted, judged = apart(rows)
+    assert judged == [rows[number] for number in judging]
+    assert fitted == [row for number, row in enumerate(rows) if number not in judging]
+
+
+def test_a_single_row_fits_and_judges() -> None:
+    row = Row(np.arange(3))
+    assert apart([row]) == ([row], [row])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Servers that die behind a proxy: it cuts the stream, each in its own way, and the client goes on through it."""
 
+import asyncio
 import os
 import signal
 
@@ -51,6 +52,23 @@ async def test_a_stream_whose_server_is_killed_goes_on_through_the_proxy(process
     assert retry.failures, "the server that was killed did not run the stream"
     assert {type(failure) for failure in retry.failures} == {Unavailable}
     assert tuple(tokens) == undisturbed.samples[0].token_ids
+
+
+async def test_envoy_goes_on_with_a_server_that_is_late_for_once(process):
+    try:
+        find("envoy")
+    except BalancerError as missing:
+        pytest.skip(str(missing))
+    server = process()
+    with BALANCERS["envoy"]([server.address]) as balancer:
+        async with Client(balancer.address, Retry(attempts=1)) as client:
+            server.popen.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(3.5)  # longer than one health check takes and waits
+            late = asyncio.create_task(client.generate(**ASKED).result())
+            await asyncio.sleep(0.2)
+            server.popen.send_signal(signal.SIGCONT)
+            result = await late
+    assert len(result.samples[0].token_ids) == ASKED["max_new_tokens"]
 
 
 def cpu_seconds(pid: int) -> float:

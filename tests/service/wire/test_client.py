@@ -62,7 +62,7 @@ async def test_the_other_calls(running: Running):
         assert (tokens[0].start, tokens[-1].end) == (0, 2)
         assert [model.name for model in await client.models()] == ["gru", "gru", "transformer", "transformer-lm"]
         model = await client.model("transformer")
-        assert (model.context_limit, model.source_limit, model.device) == (48, 40, "cpu")
+        assert (model.context_limit, model.source_limit, model.device) == (48, 150, "cpu")
         assert await client.tokenize("transformer", "1", "source") != await client.tokenize(
             "transformer", "1", "target"
         )
@@ -176,6 +176,14 @@ def test_pauses_grow_and_end_and_obey_the_server():
     assert retry.pause(Overloaded("full", retry_after=9.0), 1) is None
     assert Retry(overloaded=True).pause(Overloaded("full", retry_after=9.0), 1) == 9.0
     assert retry.pause(ClientError("other"), 1) is None
+
+
+def test_by_default_servers_have_half_a_minute_to_start_again():
+    retry, gone = Retry(), Unavailable("gone")
+    pauses = [retry.pause(gone, failed) for failed in range(1, retry.attempts)]
+    assert 25 <= sum(pauses) <= 52
+    assert max(pauses) <= 2
+    assert retry.pause(gone, retry.attempts) is None
 
 
 async def test_what_was_left_at_the_end_is_not_told_twice():

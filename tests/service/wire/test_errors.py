@@ -102,7 +102,7 @@ BAD_FIELDS = [
     ({"text": "a" * 8192, **output(prompt_logprobs=True)}, "output.prompt_logprobs", "8193 tokens", "at most 8192"),
     ({"token_ids": pb.TokenIds(ids=[1, 331])}, "token_ids.ids[1]", "331", "0 to 330"),
     ({"model": "transformer", "text": ""}, "text", "empty", "source"),
-    ({"model": "transformer", "text": "2" * 40}, "text", "41 tokens", "at most 40 tokens"),
+    ({"model": "transformer", "text": "2" * 150}, "text", "151 tokens", "at most 150 tokens"),
     ({"model": "transformer", "token_ids": pb.TokenIds(ids=[200])}, "token_ids.ids[0]", "200", "0 to"),
     ({"model": "transformer-lm", "token_ids": pb.TokenIds(ids=[9] * 64)}, "token_ids.ids", "64 tokens", "at most 64"),
 ]

@@ -30,7 +30,7 @@ async def test_a_model_tells_what_its_bundle_says(running: Running):
         manifest.vocabulary_size,
         manifest.source_vocabulary_size,
     )
-    assert (model.context_limit, model.source_limit) == (48, 40)
+    assert (model.context_limit, model.source_limit) == (48, 150)
     assert (model.special_tokens.pad, model.special_tokens.bos, model.special_tokens.eos) == (0, 1, 2)
     assert [state.name for state in model.states] == [spec.name for spec in manifest.states]
     assert {state.kind for state in model.states} > {model_pb2.STATE_KIND_CACHE, model_pb2.STATE_KIND_STATIC}

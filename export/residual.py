@@ -1,0 +1,71 @@
+"""The sum of a residual and the norm of that sum as one operator: the sum is read once, and a step has fewer operators.
+
+Works on operators, wherever they occur: it knows nothing about models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+from onnx import NodeProto, helper
+
+from export.quantize.constants import replace_nodes
+
+MICROSOFT = "com.microsoft"
+# By the norm that each operator joins with the sum before it.
+_JOINED = {"RMSNormalization": "SkipSimplifiedLayerNormalization", "LayerNormalization": "SkipLayerNormalization"}
+JOINED = frozenset(_JOINED.values())
+# The operator takes [B, T, width], and a sum that stretches neither side.
+_AXES = 3
+
+
+def join_residuals(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Join each sum of two values with the norm that reads it, in place.
+
+    The shapes of both must be noted in `model` and be the same: a sum that stretches one of them stays as it is.
+    """
+    shapes = {value.name: _shape(value) for value in (*model.graph.input, *model.graph.value_info)}
+    norms = {node.input[0]: node for node in reversed(model.graph.node) if _is_joinable(node)}
+    made: list[NodeProto] = []
+    joined: set[str] = set()
+    for node in model.graph.node:
+        norm = norms.get(node.output[0]) if node.op_type == "Add" and _is_sum(node, shapes) else None
+        if norm is not None:
+            joined.add(norm.output[0])
+            made.append(_join(node, norm))
+        elif node.output[0] not in joined:
+            made.append(node)
+    if joined:
+        replace_nodes(model.graph, made)
+        declare(model)
+    return model
+
+
+def declare(model: onnx.ModelProto) -> None:
+    """Say that `model` uses operators of ONNX Runtime's own."""
+    if all(entry.domain != MICROSOFT for entry in model.opset_import):
+        model.opset_import.add(domain=MICROSOFT, version=1)
+
+
+def _shape(value: onnx.ValueInfoProto) -> tuple[str | int, ...]:
+    return tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
+
+
+def _is_sum(node: NodeProto, shapes: Mapping[str, tuple[str | int, ...]]) -> bool:
+    """Whether `node` adds two values [B, T, width] of the same shape."""
+    left, right = (shapes.get(name, ()) for name in node.input)
+    return left == right and len(left) == _AXES and all(left)
+
+
+def _is_joinable(node: NodeProto) -> bool:
+    """Whether `node` is a norm over the last axis that gives nothing else."""
+    numbers = {item.name: item.i for item in node.attribute}
+    plain = node.op_type in _JOINED and not node.domain and len(node.output) == 1
+    return plain and numbers.get("axis", -1) in (-1, _AXES - 1)
+
+
+def _join(total: NodeProto, norm: NodeProto) -> NodeProto:
+    epsilon = next((item.f for item in norm.attribute if item.name == "epsilon"), 1e-5)
+    inputs, outputs = [*total.input, *norm.input[1:]], [norm.output[0], "", "", total.output[0]]
+    return helper.make_node(_JOINED[norm.op_type], inputs, outputs, name=norm.name, domain=MICROSOFT, epsilon=epsilon)

@@ -1,0 +1,51 @@
+"""What an exported step reads of its sources: places that must not be read hold what would be heard in every logit."""
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+
+from bundle.folder import STEP_GRAPH, open_bundle
+from bundle.manifest import PrecisionName
+from tests.exported import Bundles
+
+BUNDLES: list[tuple[str, PrecisionName]] = [
+    ("transformer", "fp32"),
+    ("transformer-norm-first", "fp32"),
+    ("gru-seq2seq", "fp32"),
+    ("transformer", "w8a8"),
+    ("gru-seq2seq", "w8a8"),
+]
+
+
+def logits(
+    bundles: Bundles, label: str, precision: PrecisionName, sources: list[int], read: int
+) -> NDArray[np.float32]:
+    """Step a token in a row for each length of `sources`; of their memory only the first `read` places are numbers."""
+    bundle = open_bundle(bundles.path(label) if precision == "fp32" else bundles.precise(label, precision))
+    random, rows = np.random.default_rng(4), len(sources)
+    inputs = {"tokens": np.full((rows, 1), 5), "lengths": np.ones(rows, np.int64), "logits_indices": np.arange(rows)}
+    for spec in bundle.manifest.states:
+        inputs[spec.name] = np.zeros((rows, *spec.shape), spec.dtype)
+        if spec.kind == "static" and spec.axis is not None:
+            places = np.moveaxis(inputs[spec.name], spec.axis + 1, 0)
+            places[:read] = random.standard_normal(places[:read].shape)
+            places[read:] = np.nan
+    inputs["memory_length"] = np.array(sources)
+    session = onnxruntime.InferenceSession(bundle.path / STEP_GRAPH)
+    made: NDArray[np.float32] = session.run(["logits"], inputs)[0]
+    return made
+
+
+@pytest.mark.parametrize(("label", "precision"), BUNDLES)
+@pytest.mark.parametrize(("longest", "read"), [(1, 64), (64, 64), (65, 128), (128, 128), (129, 150), (150, 150)])
+def test_a_step_reads_up_to_the_longest_source_and_the_next_multiple_of_64(
+    bundles: Bundles, label: str, precision: PrecisionName, longest: int, read: int
+) -> None:
+    assert np.isfinite(logits(bundles, label, precision, [longest, 1], read)).all()
+    assert read == 64 or np.isnan(logits(bundles, label, precision, [longest, 1], read - 64)).all()
+
+
+@pytest.mark.parametrize(("label", "precision"), BUNDLES)
+def test_a_row_without_a_source_gives_numbers(bundles: Bundles, label: str, precision: PrecisionName) -> None:
+    assert np.isfinite(logits(bundles, label, precision, [0, 0], 64)).all()

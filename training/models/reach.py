@@ -1,0 +1,56 @@
+"""How far a batch of sources reaches into their memory, which has as many places as were declared.
+
+A masked place costs attention what a real one costs, and there are many of them: a limit of 512 and sources of 30
+tokens leave nearly all masked. Knows nothing about attention or about what lies in the memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+# Vectors of every width divide it, so that sums over more places, masked ones among them, have the same bits.
+_MULTIPLE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The first R of the S places of a memory, the same for all layers.
+
+    Attributes:
+        mask: [B, 1, 1, R], true where the source is real.
+        end: R.
+    """
+
+    mask: Tensor
+    end: int
+
+    @classmethod
+    def of(cls, lengths: Tensor, capacity: int) -> Reach:
+        """Return how far sources of `lengths` [B] reach into `capacity` places.
+
+        In the exported graph to the end of the longest, rounded up to a multiple of 64 where there are as many places.
+        In eager mode to the last place: there a memory is made as long as the longest of its sources.
+        """
+        # At least one place is read, so that a row without a source gives numbers and not NaN.
+        lengths = lengths.clamp(min=1)
+        end = _end(lengths, capacity) if torch.compiler.is_exporting() else capacity
+        places = torch.arange(capacity, device=lengths.device)[:end]
+        return cls((places < lengths[:, None])[:, None, None], end)
+
+    def cut(self, memory: Tensor) -> Tensor:
+        """Return the places [B, heads, R, width] of `memory` [B, heads, S, width] that are reached."""
+        return memory[:, :, : self.end]
+
+
+def _end(lengths: Tensor, capacity: int) -> int:
+    starts = torch.arange(0, capacity, _MULTIPLE, device=lengths.device)
+    blocks = (starts < lengths.max()).sum()
+    end = cast("int", (blocks * _MULTIPLE).clamp(max=capacity).item())
+    # What the tracer may assume of a size that only the data tells.
+    torch._check(end >= 1)  # type: ignore[no-untyped-call]
+    torch._check(end <= capacity)  # type: ignore[no-untyped-call]
+    return end
