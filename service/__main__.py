@@ -90,10 +90,11 @@ async def serve(versions: Versions, settings: Settings, entrance: Entrance) -> i
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     tenant_requests, words = settings.tenant_requests or None, settings.log_prompts == "on"
     calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests)
-    most, age, tells = settings.max_new_tokens_limit, settings.max_connection_age_seconds, settings.reflection == "on"
+    most, tells = settings.max_new_tokens_limit, settings.reflection == "on"
     bounds = Bounds(settings.slow_client_tokens, settings.slow_client_seconds)
-    limits = Limits(allow_connections(settings.connections), settings.connection_calls, bounds)
-    server = Server(versions.models, most, age, calls, versions=versions, reflection=tells, limits=limits)
+    connections, age = allow_connections(settings.connections), settings.max_connection_age_seconds
+    limits = Limits(connections, settings.connection_calls, bounds, age)
+    server = Server(versions.models, most, calls, versions=versions, reflection=tells, limits=limits)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:
         address = await server.start(settings.host, settings.port, entrance.credentials)
         if settings.health_port is not None:

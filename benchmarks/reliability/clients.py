@@ -24,6 +24,7 @@ from benchmarks.reliability.vanishing import vanish
 from benchmarks.reliability.watched import Watched, watching
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
+from service.wire.limits import Bounds
 
 TITLE = "Slow and vanishing clients"
 
@@ -33,7 +34,9 @@ VANISHING, QUICK_VANISHING = 1_000, 50
 FLOOD_SECONDS, QUICK_FLOOD_SECONDS = 10.0, 1.5
 # Promised: what a client that does not read, a thousand that vanish, and a flood may take, and how long others wait.
 MOST_SLOW_BYTES, MOST_GROWTH_BYTES = 2 << 20, 32 << 20
-MOST_FREED_SECONDS, MOST_WAIT_SECONDS = 5.0, 2.0
+MOST_WAIT_SECONDS = 2.0
+# By default; before it, gRPC's own buffers have to be full, which is a matter of what streams bring a second.
+MOST_FREED_SECONDS = Bounds().seconds
 _TOKENS = 100_000
 _FLAGS = ("--threads", "1", "--rows", "32", "--max-new-tokens-limit", str(_TOKENS))
 
@@ -73,8 +76,8 @@ async def _slow(server: Watched, clients: int) -> Claim:
     each = (most - before.resident_bytes) / clients
     ended = sum(reason == "RESOURCE_EXHAUSTED SLOW_CONSUMER" for reason in reasons)
     return Claim(
-        "A client that stops reading is ended with RESOURCE_EXHAUSTED and SLOW_CONSUMER, and its row freed; until then "
-        "it holds one bounded buffer",
+        "A client that stops reading is ended with RESOURCE_EXHAUSTED and SLOW_CONSUMER, and its row freed within "
+        f"{MOST_FREED_SECONDS:g} s; until then it holds one bounded buffer",
         f"{clients} clients asked for {_TOKENS:,} tokens with 20 alternatives and read one message: all rows free "
         f"after {freed:.1f} s, {each / 2**20:.2f} MiB a client at most; {ended} of {clients} told so when they read "
         f"on; {after.over(before)}",

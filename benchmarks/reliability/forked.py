@@ -19,7 +19,7 @@ from bundle.device import DeviceError
 from bundle.folder import BundleError
 from bundle.trial import try_bundles
 from service.engine import EngineSettings
-from service.models import load_models
+from service.loading import Loader, load_models
 
 REFUSED, SERVED = 2, 0
 _SECONDS = 60
@@ -63,7 +63,7 @@ def _open(models: Path, trial: bool) -> int:
     try:
         if trial:
             try_bundles(models)
-        load_models(models, "cpu", 1, EngineSettings(rows=4))
+        load_models(Loader(models, "cpu", EngineSettings(rows=4), 1))
         code = SERVED
     except (BundleError, DeviceError) as error:
         print(f"error: {error}", file=sys.stderr)

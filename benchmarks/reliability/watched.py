@@ -22,8 +22,8 @@ from benchmarks.server import ServerProcess
 from protos.seqstream.v1 import model_pb2
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
 from service import __main__ as program
-from service.models import Models
 from service.settings import Settings
+from service.versions import Versions
 from service.wire.entrance import Entrance
 
 _LISTENS = "listening on "
@@ -112,10 +112,10 @@ def watching(models: Path, folder: Path, *flags: str) -> Iterator[Watched]:
 _serve = program.serve
 
 
-async def _serve_watched(models: Models, settings: Settings, entrance: Entrance) -> int:
+async def _serve_watched(versions: Versions, settings: Settings, entrance: Entrance) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, lambda: print(f"tasks {len(asyncio.all_tasks(loop))}", flush=True))
-    return await _serve(models, settings, entrance)
+    return await _serve(versions, settings, entrance)
 
 
 if __name__ == "__main__":

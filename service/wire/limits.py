@@ -19,9 +19,11 @@ class Bounds:
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What clients may take. connections: that may be open at once.    calls: that each of them may have at once.
-    bounds: of what waits for a client.
+    bounds: of what waits for a client.    age: seconds, give or take a tenth, after which a client is told to open
+    another connection; its calls end on the old one. 0: never.
     """
 
     connections: int = 4096
     calls: int = 256
     bounds: Bounds = field(default_factory=Bounds)
+    age: float = 0.0

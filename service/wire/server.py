@@ -59,7 +59,6 @@ class Server:
         self,
         models: Models,
         most_new_tokens: int,
-        max_connection_age: float = 0.0,
         calls: Calls | None = None,
         *,
         versions: Versions | None = None,
@@ -69,8 +68,6 @@ class Server:
         """Assemble the server.
 
         most_new_tokens: the most that a request may ask for.
-        max_connection_age: seconds, give or take a tenth, after which a client is told to open another connection; its
-        calls end on the old one. 0: never.
         calls: takes the calls; by default nobody is asked who calls.
         versions: that change `models`; None: nothing does.
         reflection: whether the server tells its services to whoever may call.
@@ -83,7 +80,7 @@ class Server:
         self._hurried = asyncio.Event()
         limits = limits or Limits()
         self._telling: asyncio.Task[None] | None = None
-        age = (("grpc.max_connection_age_ms", int(1e3 * max_connection_age)),) if max_connection_age else ()
+        age = (("grpc.max_connection_age_ms", int(1e3 * limits.age)),) if limits.age else ()
         self._options = (
             *_OPTIONS,
             ("grpc.max_allowed_incoming_connections", limits.connections),

@@ -15,7 +15,7 @@ from bundle.folder import CHAT_TEMPLATE, MANIFEST, BundleError
 from bundle.trial import try_bundles
 from service.chat import Chat, ChatError
 from service.engine import EngineSettings
-from service.models import load_models
+from service.loading import Loader, load_models
 from tests.exported import Bundles
 from tests.service.wire.running import ENVIRONMENT, ROOT
 
@@ -46,7 +46,7 @@ def models(bundles: Bundles, tmp_path: Path) -> Path:
 
 def refusal(models: Path) -> str:
     with pytest.raises(BundleError) as error:
-        load_models(models, "cpu", 1, SETTINGS)
+        load_models(Loader(models, "cpu", SETTINGS, 1))
     assert str(error.value).isprintable()
     return str(error.value)
 
@@ -113,7 +113,7 @@ def test_a_template_that_does_not_compile_is_refused(models: Path, template: str
 def test_a_template_computes_nothing_enormous(models: Path, template: str) -> None:
     (models / "gru" / "1" / CHAT_TEMPLATE).write_text(template)
     sign(models / "gru" / "1")
-    (model,) = load_models(models, "cpu", 1, SETTINGS)
+    (model,) = load_models(Loader(models, "cpu", SETTINGS, 1))
     assert isinstance(model.chat, Chat)
     with pytest.raises(ChatError, match="templates may not compute"):
         model.chat.encode([{"role": "user", "content": "a"}])
@@ -122,7 +122,7 @@ def test_a_template_computes_nothing_enormous(models: Path, template: str) -> No
 def test_templates_may_multiply_numbers(models: Path) -> None:
     (models / "gru" / "1" / CHAT_TEMPLATE).write_text("{{ 6 * 7 }}")
     sign(models / "gru" / "1")
-    (model,) = load_models(models, "cpu", 1, SETTINGS)
+    (model,) = load_models(Loader(models, "cpu", SETTINGS, 1))
     assert model.chat is not None
     assert model.tokenizer.decode(model.chat.encode([{"role": "user", "content": "a"}])) == "42"
 
