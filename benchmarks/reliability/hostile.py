@@ -47,16 +47,22 @@ def measure(folder: Path, quick: bool) -> list[Claim]:
 async def _measure_wire(server: Watched, cases: int) -> list[Claim]:
     names = [*MODELS, "gru@1"]
     first = int(_FIRST * cases)
-    before = await ask(server.address, "markov", _PROBE_SECONDS)
+    before = await _pace(server)
     warm = await send_cases(server.address, range(first), SEED, names, _AT_ONCE)
     full = await server.left()
     began = time.monotonic()
     outcome = await send_cases(server.address, range(first, cases), SEED, names, _AT_ONCE)
     pace = (cases - first) / (time.monotonic() - began)
     left = await server.settled(full, 10.0)
-    after = await ask(server.address, "markov", _PROBE_SECONDS)
+    after = await _pace(server)
     together = Outcome(warm.codes + outcome.codes, warm.faults + outcome.faults)
     return [_answers(together, server, pace), _recovery(before, after), _nothing_left(full, left)]
+
+
+async def _pace(server: Watched) -> Waits:
+    """Return the waits of a good client, at best of three: others use the machine, too."""
+    tries = [await ask(server.address, "markov", _PROBE_SECONDS) for _ in range(3)]
+    return min(tries, key=lambda waits: waits.median)
 
 
 def _answers(outcome: Outcome, server: Watched, pace: float) -> Claim:
