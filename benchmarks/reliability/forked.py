@@ -21,9 +21,6 @@ from bundle.trial import try_bundles
 from service.engine import EngineSettings
 from service.loading import Loader, load_models
 
-# gRPC in this process would write a line at every fork.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-
 REFUSED, SERVED = 2, 0
 _SECONDS = 60
 _MOST_BYTES = 8 << 30
