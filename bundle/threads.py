@@ -83,8 +83,8 @@ def open_runner(
     """
     possible = [way] if way is not None else ways(threads, spin, len(os.sched_getaffinity(0)))
     if len(possible) == 1 or _is_large(bundle) or device != "cpu":
-        return Runner(bundle, device, possible[-1].threads, possible[-1].spin)
-    runners = [Runner(bundle, device, way.threads, way.spin) for way in possible]
+        return _running(Runner(bundle, device, possible[-1].threads, possible[-1].spin))
+    runners = [_running(Runner(bundle, device, way.threads, way.spin)) for way in possible]
     seconds = [_step_seconds(runner) for runner in runners]
     chosen = fastest(seconds)
     figures = ", ".join(f"{way} {1e3 * duration:.2f}" for way, duration in zip(possible, seconds, strict=True))
@@ -92,13 +92,9 @@ def open_runner(
     return runners[chosen]
 
 
-def try_out(runner: Runner) -> None:
-    """Let one row start, if it has a source, and take a step. Raises what ONNX Runtime does."""
-    special = runner.manifest.special_tokens
-    rows = runner.allocate(1)
-    if runner.manifest.has_start:
-        runner.start(rows, 0, np.array([special.eos], np.int64))
-    runner.step(rows, 0, np.array([[special.bos]], np.int64), np.ones(1, np.int64))
+def _running(runner: Runner) -> Runner:
+    runner.try_out()
+    return runner
 
 
 def _is_large(bundle: Bundle) -> bool:

@@ -14,8 +14,10 @@ from contextlib import asynccontextmanager
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
+from bundle.trial import try_bundles
 from service import logs
 from service.callers import CallersError
+from service.connections import allow_connections
 from service.engine import EngineSettings
 from service.loading import Loader, load_models
 from service.metrics import MetricsPortError, served
@@ -24,6 +26,7 @@ from service.settings import Settings, SettingsError, read_settings
 from service.versions import Versions
 from service.wire.calls import Calls
 from service.wire.entrance import Entrance, read_entrance
+from service.wire.limits import Bounds, Limits
 from service.wire.server import PortError, Server
 from service.wire.tls import TlsError
 
@@ -49,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         most = settings.tenant_rows or None
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl, most)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
+        if settings.trial == "on":
+            try_bundles(settings.models)
         loader = Loader(settings.models, settings.device, engine, settings.threads, spin)
         models = load_models(loader, keep=settings.kept, pass_over=settings.watch_seconds > 0)
         try:
@@ -85,8 +90,11 @@ async def serve(versions: Versions, settings: Settings, entrance: Entrance) -> i
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     tenant_requests, words = settings.tenant_requests or None, settings.log_prompts == "on"
     calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests)
-    most, age, tells = settings.max_new_tokens_limit, settings.max_connection_age_seconds, settings.reflection == "on"
-    server = Server(versions.models, most, age, calls, versions=versions, reflection=tells)
+    most, tells = settings.max_new_tokens_limit, settings.reflection == "on"
+    bounds = Bounds(settings.slow_client_tokens, settings.slow_client_seconds)
+    connections, age = allow_connections(settings.connections), settings.max_connection_age_seconds
+    limits = Limits(connections, settings.connection_calls, bounds, age)
+    server = Server(versions.models, most, calls, versions=versions, reflection=tells, limits=limits)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:
         address = await server.start(settings.host, settings.port, entrance.credentials)
         if settings.health_port is not None:

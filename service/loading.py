@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bundle.device import Device
 from bundle.folder import CHAT_TEMPLATE, SOURCE_TOKENIZER, TOKENIZER, Bundle, BundleError, find_bundles, open_bundle
-from bundle.threads import Way, modest, open_runner, try_out
+from bundle.threads import Way, modest, open_runner
 from bundle.tokenizer import Tokenizer
 from service.chat import Chat
 from service.engine import Engine, EngineSettings
@@ -48,7 +48,7 @@ class Loader:
         return self._model(open_bundle(path), None, None)
 
     def load_aside(self, path: Path, like: ServedModel | None) -> ServedModel:
-        """Open a bundle while others run: on one core, without measuring, and with a step to see that it computes.
+        """Open a bundle while others run: on one core, and without measuring.
 
         like: another version, whose tokenizers, where they are the same, and whose threads it takes. Raises as `load`.
         """
@@ -57,13 +57,7 @@ class Loader:
             way = modest(bundle, self.threads, self.spin)
         else:
             way = Way(like.placement.threads, like.placement.spin)
-        model = self._model(bundle, like, way)
-        # A step that failed later would end the server, and all that it serves.
-        try:
-            try_out(model.engine.runner)
-        except Exception as error:  # noqa: BLE001 the errors of ONNX Runtime have no class in common
-            raise BundleError(f"{path}: a step fails: {str(error).splitlines()[0]}") from None
-        return model
+        return self._model(bundle, like, way)
 
     def _model(self, bundle: Bundle, like: ServedModel | None, way: Way | None) -> ServedModel:
         manifest = bundle.manifest
@@ -131,7 +125,7 @@ def _tokenizer(bundle: Bundle, name: str, vocabulary_size: int, known: Mapping[s
     Reading a large one holds the interpreter's lock.
     """
     path = bundle.path / name
-    tokenizer = known.get(bundle.manifest.files[name].sha256) or Tokenizer.load(path)
+    tokenizer = known.get(bundle.manifest.files[name].sha256) or Tokenizer.load(path, vocabulary_size)
     if tokenizer.vocabulary_size > vocabulary_size:
         raise BundleError(f"{path}: has {tokenizer.vocabulary_size} tokens, the model {vocabulary_size}")
     return tokenizer

@@ -77,6 +77,22 @@ class Settings(BaseSettings):
     max_connection_age_seconds: float = Field(
         0.0, ge=0, le=604_800, description="age at which clients are asked to connect anew, streams unharmed; 0: never"
     )
+    connections: int = Field(4096, ge=1, le=1_000_000, description="connections of clients that may be open at once")
+    connection_calls: int = Field(
+        256, ge=1, le=1_000_000, description="calls that one connection may have at once; clients let others wait"
+    )
+    slow_client_tokens: int = Field(
+        4096,
+        ge=1,
+        le=1_000_000,
+        description="tokens of a stream that may wait for a client that does not read, alternatives counted",
+    )
+    slow_client_seconds: float = Field(
+        30.0, gt=0, le=86_400, description="time after which a client that does not read its stream is given up"
+    )
+    trial: Literal["on", "off"] = Field(
+        "off", description="whether bundles are opened in processes of their own first, where they can do no harm"
+    )
     metrics_port: int | None = Field(
         None,
         ge=0,

@@ -73,6 +73,17 @@ class Stream:
         return True
 
     @property
+    def awaited(self) -> bool:
+        """Whether its receiver waits for more."""
+        return self._waiter is not None
+
+    @property
+    def held(self) -> int:
+        """How many tokens wait for the receiver; those that are told as alternatives count, too."""
+        weight = 1 + self.request.top_logprobs if self.request.logprobs else 1
+        return weight * sum(len(outlet.token_ids) for outlet in self.outlets)
+
+    @property
     def waiting(self) -> bool:
         """Whether its prompt is still to be consumed."""
         return self._began is None and not self.done

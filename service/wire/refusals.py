@@ -127,6 +127,13 @@ def _exhausted(reason: str, message: str, subject: str, seconds: float, metadata
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, info, quota, _retry(seconds))
 
 
+def slow_consumer(message: str, tokens: int, seconds: float) -> Refusal:
+    """RESOURCE_EXHAUSTED: the client does not read what it asked for."""
+    limits = {"tokens": str(tokens), "seconds": f"{seconds:g}"}
+    info = details.ErrorInfo(reason="SLOW_CONSUMER", domain=DOMAIN, metadata=limits)
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, info)
+
+
 def not_found(error: UnknownModelError) -> Refusal:
     """NOT_FOUND: the models that there are, in the message and in the details."""
     known = _cut(", ".join(error.known), _LONGEST_LIST)

@@ -6,7 +6,7 @@ import pytest
 
 from bundle.folder import DATA, STEP_GRAPH, Bundle, open_bundle
 from bundle.manifest import FileEntry
-from bundle.threads import LARGEST_MEASURED, Way, fastest, modest, open_runner, try_out, ways
+from bundle.threads import LARGEST_MEASURED, Way, fastest, modest, open_runner, ways
 
 ONE = Way(1, False)
 
@@ -93,4 +93,4 @@ def test_beside_others_a_small_model_takes_what_takes_least_and_a_large_one_ever
 
 @pytest.mark.parametrize("label", ["gru", "transformer"])
 def test_a_bundle_is_tried_out_with_a_step(bundles, label):
-    try_out(open_runner(open_bundle(bundles.path(label)), threads=1))
+    open_runner(open_bundle(bundles.path(label)), threads=1).try_out()

@@ -151,7 +151,7 @@ async def test_a_version_whose_steps_fail_is_not_served(bundles: Bundles, folder
         cripple(put(bundles, "gru", folder, "mine", 2))
         status, reason, message = await refused(running.model.LoadModel(pb.LoadModelRequest(model="mine")))
         assert (status, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "BAD_BUNDLE")
-        assert message.startswith("mine@2 cannot be served: mine/2: a step fails: ")
+        assert message.startswith("mine@2 cannot be served: mine/2/step.onnx: does not run: ")
         assert (await running.events(request(5)))[0].started.model == "mine@1"
 
 
