@@ -19,7 +19,7 @@ STREAMS = 128
 
 def per_stream(models: Path, name: str, tokens: int, prompt: str = "") -> dict[str, float]:
     """Resident bytes that a running and a waiting stream add to the server of the model `name`."""
-    flags = ("--rows", str(STREAMS), "--queue-limit", str(4 * STREAMS))
+    flags = ("--rows", str(STREAMS), "--queue-limit", str(4 * STREAMS), "--connection-calls", str(8 * STREAMS))
     with serving(models, *flags) as server:
         return asyncio.run(_per_stream(server, name, tokens, prompt))
 

@@ -16,6 +16,8 @@ StateKind = Literal["recurrent", "cache", "static"]
 PrecisionName = Literal["fp32", "int8", "w8a8", "int4", "fp16"]
 CacheName = Literal["float", "int8"]
 StateDtype = Literal["float32", "float16", "int8", "int64", "int32"]
+# What fits into the messages that tell of a model, and what no model has.
+Number = Annotated[int, Field(ge=0, lt=1 << 32)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
@@ -36,7 +38,7 @@ class StateSpec(Strict):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     kind: StateKind
     dtype: StateDtype
-    shape: tuple[Annotated[int, Field(ge=1)], ...]
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, lt=1 << 31)], ...], Field(max_length=8)]
     axis: int | None = None
     counter: bool = False
 
@@ -92,13 +94,13 @@ class ParityCheck(Strict):
 
 class ParityReport(Strict):
     checks: tuple[ParityCheck, ...]
-    greedy_tokens_compared: int
+    greedy_tokens_compared: Number
 
 
 class Training(Strict):
     """Where the weights came from: for people and for reproduction, not for the server."""
 
-    parameters: int
+    parameters: int = Field(ge=0, lt=1 << 63)
     data: str
     data_sha256: str | None = None
     metrics: dict[str, float] = {}
@@ -122,7 +124,7 @@ class Loss(Strict):
 
 class FileEntry(Strict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: int = Field(ge=0)
+    bytes: int = Field(ge=0, lt=1 << 63)
 
 
 class Manifest(Strict):
@@ -138,23 +140,23 @@ class Manifest(Strict):
 
     format_version: Literal[1] = 1
     name: Name
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, lt=1 << 31)
     family: str
-    vocabulary_size: int = Field(ge=2)
-    source_vocabulary_size: int | None = Field(default=None, ge=2)
+    vocabulary_size: int = Field(ge=2, le=1 << 24)
+    source_vocabulary_size: int | None = Field(default=None, ge=2, le=1 << 24)
     special_tokens: SpecialTokens
     opens_with_bos: bool = True
-    context_limit: int | None = Field(default=None, ge=2)
-    source_limit: int | None = Field(default=None, ge=1)
+    context_limit: int | None = Field(default=None, ge=2, lt=1 << 31)
+    source_limit: int | None = Field(default=None, ge=1, lt=1 << 31)
     top_k: int = Field(ge=1)
-    states: tuple[StateSpec, ...]
+    states: Annotated[tuple[StateSpec, ...], Field(max_length=4096)]
     calls: Calls
     precision: PrecisionName = "fp32"
     loss: Loss | None = None
-    opset: int
+    opset: Number
     parity: ParityReport
     training: Training
-    files: dict[str, FileEntry]
+    files: Annotated[dict[str, FileEntry], Field(max_length=64)]
 
     @property
     def has_start(self) -> bool:

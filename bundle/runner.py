@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from math import prod
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from bundle.device import CUDA, Device, DeviceError, on_gpu, open_session
 from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle, BundleError
+from bundle.manifest import Manifest
 from bundle.memory import DeviceMemory, HostMemory
 from bundle.rows import Rows
 from bundle.signature import check_start, check_step
@@ -38,11 +40,12 @@ class StepOutput:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a model runs. threads: how many compute inside one step."""
+    """Where a model runs. threads: how many compute inside one step.    spin: whether they wait busily."""
 
     device: str
     execution_providers: tuple[str, ...]
     threads: int
+    spin: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,14 @@ class Runner:
             DeviceError: the device cannot be used.
         """
         self.manifest = bundle.manifest
+        self._path = bundle.path
         if self.manifest.precision == "fp16":
             device = on_gpu(device)
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it would write is in the error that it raises
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
         self._step = _open(bundle, STEP_GRAPH, options, device)
         check_step(bundle, self._step)
@@ -86,16 +90,42 @@ class Runner:
             check_start(bundle, self._start)
         providers = tuple(self._step.get_providers())
         name = "cuda" if CUDA in providers else "cpu"
-        self.placement = Placement(name, providers, options.intra_op_num_threads)
+        self.placement = Placement(name, providers, options.intra_op_num_threads, spin)
         self._decode_calls: WeakKeyDictionary[Rows, dict[tuple[int, int], _Call]] = WeakKeyDictionary()
 
     def allocate(self, capacity: int) -> Rows:
-        """Return state buffers for `capacity` rows on the device, in the initial state."""
+        """Return state buffers for `capacity` rows on the device, in the initial state.
+
+        Raises:
+            BundleError: there is not so much memory.
+        """
         device = self.placement.device
-        rows = Rows(self.manifest.states, capacity, HostMemory() if device == "cpu" else DeviceMemory(device))
+        _check_memory(self.manifest, capacity, device)
+        try:
+            rows = Rows(self.manifest.states, capacity, HostMemory() if device == "cpu" else DeviceMemory(device))
+        except (OSError, ValueError, OverflowError, MemoryError) as error:
+            raise BundleError(f"{_name(self.manifest)}: no memory for {capacity} rows: {error}") from None
         rows.reset(0, capacity)
         self._decode_calls[rows] = {}
         return rows
+
+    def try_out(self) -> None:
+        """Take one step, so that a graph which cannot run is found before anybody asks for it.
+
+        Raises:
+            BundleError: it raises, or gives tokens that are not of the vocabulary, or no numbers.
+        """
+        rows, where = self.allocate(1), self._path / STEP_GRAPH
+        special = self.manifest.special_tokens
+        try:
+            if self._start is not None:
+                self.start(rows, 0, np.array([special.eos], np.int64))
+            output = self.step(rows, 0, np.array([[special.bos]], np.int64), np.ones(1, np.int64))
+        except Exception as error:  # noqa: BLE001 the errors of ONNX Runtime have no class in common
+            raise BundleError(f"{where}: does not run: {str(error).splitlines()[0]}") from None
+        size, found = self.manifest.vocabulary_size, output.top_indices
+        if np.isnan(output.top_values).any() or found.min() < 0 or found.max() >= size:
+            raise BundleError(f"{where}: gives logits that are no numbers, or tokens outside of 0 to {size - 1}")
 
     def start(self, rows: Rows, row: int, source: Ids) -> None:
         """Encode `source` [S] into the state of `row`, which must have been reset."""
@@ -160,6 +190,20 @@ class Runner:
             if buffer.spec.kind != "static":
                 binding.bind_output(f"{name}_next", *place, buffer.address(1 - rows.side, first))
         return _Call(binding, tokens, lengths, indices, output)
+
+
+def _check_memory(manifest: Manifest, capacity: int, device: str) -> None:
+    """Refuse states that do not fit into the machine. A cache occupies what is filled of it, and is not counted."""
+    if device != "cpu":
+        return
+    sizes = [prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in manifest.states if spec.kind != "cache"]
+    needed, there = capacity * sum(sizes), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise BundleError(f"{_name(manifest)}: states: {capacity} rows take {needed} bytes, this machine has {there}")
+
+
+def _name(manifest: Manifest) -> str:
+    return f"{manifest.name}@{manifest.version}"
 
 
 def _open(

@@ -62,25 +62,44 @@ def fastest(seconds: Sequence[float], rows: int = _ROWS) -> int:
     return best
 
 
-def open_runner(bundle: Bundle, device: Device = "cpu", threads: int = 0, spin: bool | None = None) -> Runner:
+def modest(bundle: Bundle, threads: int = 0, spin: bool | None = None) -> Way:
+    """Return the way of a bundle that is opened while others run, so that steps tried out would tell little.
+
+    A large one takes what it always does, a small one what takes least.
+    """
+    possible = ways(threads, spin, len(os.sched_getaffinity(0)))
+    return possible[-1 if _is_large(bundle) else 0]
+
+
+def open_runner(
+    bundle: Bundle, device: Device = "cpu", threads: int = 0, spin: bool | None = None, way: Way | None = None
+) -> Runner:
     """Open a bundle with as many threads as told, or as many as pay; the choice and its figures are logged.
 
-    threads: 0 means what is found best.    spin: None means the same.
+    threads: 0 means what is found best.    spin: None means the same.    way: to take it untried, whatever is told.
 
     Raises:
         BundleError, DeviceError: as Runner does.
     """
-    possible = ways(threads, spin, len(os.sched_getaffinity(0)))
-    files = bundle.manifest.files
-    large = sum(files[name].bytes for name in (STEP_GRAPH, STEP_GRAPH + DATA) if name in files) > LARGEST_MEASURED
-    if len(possible) == 1 or large or device != "cpu":
-        return Runner(bundle, device, possible[-1].threads, possible[-1].spin)
-    runners = [Runner(bundle, device, way.threads, way.spin) for way in possible]
+    possible = [way] if way is not None else ways(threads, spin, len(os.sched_getaffinity(0)))
+    if len(possible) == 1 or _is_large(bundle) or device != "cpu":
+        return _running(Runner(bundle, device, possible[-1].threads, possible[-1].spin))
+    runners = [_running(Runner(bundle, device, way.threads, way.spin)) for way in possible]
     seconds = [_step_seconds(runner) for runner in runners]
     chosen = fastest(seconds)
     figures = ", ".join(f"{way} {1e3 * duration:.2f}" for way, duration in zip(possible, seconds, strict=True))
     _log.info("%s: computes with %s; ms for a step of %d rows: %s", bundle.reference, possible[chosen], _ROWS, figures)
     return runners[chosen]
+
+
+def _running(runner: Runner) -> Runner:
+    runner.try_out()
+    return runner
+
+
+def _is_large(bundle: Bundle) -> bool:
+    files = bundle.manifest.files
+    return sum(files[name].bytes for name in (STEP_GRAPH, STEP_GRAPH + DATA) if name in files) > LARGEST_MEASURED
 
 
 def _step_seconds(runner: Runner) -> float:

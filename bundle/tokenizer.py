@@ -6,15 +6,18 @@ Knows nothing about models, prompts or stop strings: begin- and end-of-sequence 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import tokenizers
 from tokenizers import decoders
 
 from bundle.folder import BundleError
+
+MOST_TOKENS = 1 << 24
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,19 @@ class Tokenizer:
         self._token_bytes = _token_bytes(backend)
 
     @classmethod
-    def load(cls, path: Path, *, special: bool = False) -> Tokenizer:
-        """Read a `tokenizer.json`. special: find special tokens in text, as in what a template writes.
+    def load(cls, path: Path, most: int = MOST_TOKENS, *, special: bool = False) -> Tokenizer:
+        """Read a `tokenizer.json` of at most `most` tokens.
+
+        special: find special tokens in text, as in what a template writes.
 
         Raises BundleError.
         """
-        try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)), special=special)
-        except Exception as error:  # noqa: BLE001 the library raises nothing more precise
-            raise BundleError(f"{path}: is not a tokenizer: {error}") from None
+        backend = _called(path, lambda: tokenizers.Tokenizer.from_file(str(path)))
+        # Before anything is made that is as large as the largest id.
+        found = 1 + max(backend.get_vocab(with_added_tokens=True).values(), default=-1)
+        if not 0 < found <= most:
+            raise BundleError(f"{path}: has {found} tokens, the model {most}")
+        return _called(path, lambda: cls(backend, special=special))
 
     @property
     def vocabulary_size(self) -> int:
@@ -153,6 +160,17 @@ class _WindowDecoder:
 
     def _text(self) -> str:
         return str(self._backend.decode(self._window, skip_special_tokens=True))
+
+
+def _called(path: Path, call: Callable[[], _Made]) -> _Made:
+    """Return what `call` makes of a file. Raises BundleError, whatever the library raises."""
+    try:
+        return call()
+    except BaseException as error:
+        # What Rust panics with is not even an Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise BundleError(f"{path}: is not a tokenizer: {error}") from None
 
 
 def _token_bytes(backend: tokenizers.Tokenizer) -> list[bytes] | None:

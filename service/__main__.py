@@ -9,18 +9,24 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
+from bundle.trial import try_bundles
 from service import logs
 from service.callers import CallersError
-from service.drafters import with_drafts
+from service.connections import allow_connections
 from service.engine import EngineSettings
+from service.loading import Loader, load_models
 from service.metrics import MetricsPortError, served
-from service.models import Models, ServedModel, UnknownModelError, load_models
+from service.models import ServedModel, UnknownModelError
 from service.settings import Settings, SettingsError, read_settings
+from service.versions import Versions
 from service.wire.calls import Calls
 from service.wire.entrance import Entrance, read_entrance
+from service.wire.limits import Bounds, Limits
 from service.wire.server import PortError, Server
 from service.wire.tls import TlsError
 
@@ -46,12 +52,15 @@ def main(arguments: list[str] | None = None) -> int:
         most = settings.tenant_rows or None
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl, most)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
-        models = load_models(settings.models, settings.device, settings.threads, engine, spin=spin)
+        if settings.trial == "on":
+            try_bundles(settings.models)
+        loader = Loader(settings.models, settings.device, engine, settings.threads, spin)
+        models = load_models(loader, keep=settings.kept, pass_over=settings.watch_seconds > 0)
         try:
-            models = with_drafts(models, settings.drafts)
+            versions = Versions(models, loader, settings.drafts, settings.kept)
         except UnknownModelError as error:
             raise SettingsError(f"--drafts: {error}, and off and prompt") from None
-        return _run(models, settings, entrance)
+        return _run(versions, settings, entrance)
     except _REASONS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -59,18 +68,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(models: Models, settings: Settings, entrance: Entrance) -> int:
+def _run(versions: Versions, settings: Settings, entrance: Entrance) -> int:
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         import uvloop
     except ModuleNotFoundError:  # there is none for Windows
-        return asyncio.run(serve(models, settings, entrance))
+        return asyncio.run(serve(versions, settings, entrance))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(models, settings, entrance))
+        return runner.run(serve(versions, settings, entrance))
 
 
-async def serve(models: Models, settings: Settings, entrance: Entrance) -> int:
-    """Serve `models` until a signal comes or one of them fails. Returns the exit code.
+async def serve(versions: Versions, settings: Settings, entrance: Entrance) -> int:
+    """Serve models until a signal comes or one of them fails. Returns the exit code.
 
     Raises:
         PortError: the server cannot listen where it should.
@@ -81,18 +90,34 @@ async def serve(models: Models, settings: Settings, entrance: Entrance) -> int:
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     tenant_requests, words = settings.tenant_requests or None, settings.log_prompts == "on"
     calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests)
-    most, age, tells = settings.max_new_tokens_limit, settings.max_connection_age_seconds, settings.reflection == "on"
-    server = Server(models, most, age, calls, reflection=tells)
+    most, tells = settings.max_new_tokens_limit, settings.reflection == "on"
+    bounds = Bounds(settings.slow_client_tokens, settings.slow_client_seconds)
+    connections, age = allow_connections(settings.connections), settings.max_connection_age_seconds
+    limits = Limits(connections, settings.connection_calls, bounds, age)
+    server = Server(versions.models, most, calls, versions=versions, reflection=tells, limits=limits)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:
         address = await server.start(settings.host, settings.port, entrance.credentials)
         if settings.health_port is not None:
             print(f"health on {await server.answer_probes(settings.host, settings.health_port)}", flush=True)
-        for model in models:
+        for model in versions.models:
             print(_describe(model), flush=True)
         if metrics is not None:
             print(f"metrics on {metrics}", flush=True)
         print(f"listening on {address}", flush=True)
-        return await _until_told(server, signals, settings)
+        async with _changing(versions, settings.watch_seconds):
+            return await _until_told(server, signals, settings)
+
+
+@asynccontextmanager
+async def _changing(versions: Versions, watch_seconds: float) -> AsyncIterator[None]:
+    """Look for new versions while the body runs, if so told; end what changes models after that."""
+    watching = asyncio.create_task(versions.watch(watch_seconds)) if watch_seconds else None
+    try:
+        yield
+    finally:
+        if watching is not None:
+            watching.cancel()
+        await versions.close()
 
 
 async def _until_told(server: Server, signals: asyncio.Queue[int], settings: Settings) -> int:

@@ -123,7 +123,11 @@ class TextToken:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as it is served, for the most part. None: no limit, or no source."""
+    """A model as it is served, for the most part. None: no limit, or no source.
+
+    state: "READY", or "LOADING", "UNLOADING" or "FAILED": then only name, version and error tell something.
+    error: why it could not be loaded.
+    """
 
     name: str
     version: int
@@ -135,3 +139,5 @@ class Model:
     device: str
     running: int
     waiting: int
+    state: str = "READY"
+    error: str = ""

@@ -97,7 +97,7 @@ class Batch:
         return self._rows.bytes_per_row
 
     def let_draft(self, models: Mapping[str, Runner]) -> None:
-        """Let these models propose tokens to requests that name them. To be called before anything runs."""
+        """Let these models, and no others, propose tokens to requests that name them."""
         self._decoding.drafting.offer(models)
 
     def add(self, sequence: Sequence) -> None:

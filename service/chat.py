@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from jinja2 import TemplateError
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bundle.folder import BundleError
@@ -19,6 +21,8 @@ from bundle.manifest import SpecialTokens
 from bundle.tokenizer import Tokenizer
 
 Turn = Mapping[str, str]
+
+_MOST_TEMPLATE_BYTES = 1 << 20
 
 
 class ChatError(ValueError):
@@ -34,8 +38,11 @@ class Chat:
 
     def __init__(self, template: str, tokenizer: Tokenizer, special_tokens: SpecialTokens) -> None:
         """`tokenizer` has to find special tokens in text. Raises jinja2.TemplateError."""
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        environment = _Sandbox(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.loopcontrols"],
+            optimized=False,  # nothing that a template says is computed before it is asked for
         )
         environment.globals["raise_exception"] = _refuse
         environment.globals["strftime_now"] = _now
@@ -48,9 +55,12 @@ class Chat:
     @classmethod
     def load(cls, path: Path, tokenizer: Path, special_tokens: SpecialTokens) -> Chat:
         """Read a bundle's template and tokenizer. Raises BundleError."""
+        if (size := path.stat().st_size) > _MOST_TEMPLATE_BYTES:
+            raise BundleError(f"{path}: has {size} bytes; allowed: {_MOST_TEMPLATE_BYTES}")
         try:
             return cls(path.read_text(encoding="utf-8"), Tokenizer.load(tokenizer, special=True), special_tokens)
-        except (TemplateError, UnicodeDecodeError) as error:
+        # What a template makes the compiler of templates raise is not only its own.
+        except (TemplateError, SyntaxError, UnicodeError, OverflowError, MemoryError, RecursionError) as error:
             raise BundleError(f"{path}: is not a chat template: {error}") from None
 
     def encode(self, turns: Sequence[Turn]) -> list[int]:
@@ -67,6 +77,18 @@ class Chat:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise ChatError("", "not what the model's template takes", reason) from None
         return self._tokenizer.encode(text)
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Lets templates compute nothing that is much larger than what they are given."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def call_binop(self, context: Context, operator: str, left: object, right: object) -> object:
+        """Multiply numbers; refuse powers, which can take all memory and hold up every thread, and repeated text."""
+        if operator == "*" and isinstance(left, int | float) and isinstance(right, int | float):
+            return left * right
+        raise SecurityError(f"templates may not compute {operator}, but of numbers with *")
 
 
 def _refuse(message: str) -> NoReturn:

@@ -146,7 +146,7 @@ class Client:
         return response.text
 
     async def models(self) -> list[Model]:
-        """Return every version of every model."""
+        """Return every version of every model, those too that come, go or could not be loaded: see their state."""
         response: model_pb2.ListModelsResponse = await self._ask(self._model.ListModels, model_pb2.ListModelsRequest())
         return [answers.model(model) for model in response.models]
 
@@ -154,6 +154,21 @@ class Client:
         """Return one model, by "name" or "name@version"."""
         response = await self._ask(self._model.GetModel, model_pb2.GetModelRequest(model=name))
         return answers.model(response.model)
+
+    async def load(self, name: str) -> Model:
+        """Serve "name@version", or the newest version of "name" in the server's folder, and return it. For admins."""
+        response = await self._ask(self._model.LoadModel, model_pb2.LoadModelRequest(model=name))
+        return answers.model(response.model)
+
+    async def unload(self, name: str, drain: float | None = None) -> None:
+        """Serve "name@version" no longer; return once its streams have ended and it is freed. For admins.
+
+        drain: seconds after which streams are ended; None: never.
+        """
+        request = model_pb2.UnloadModelRequest(model=name)
+        if drain is not None:
+            request.drain.FromNanoseconds(int(drain * 1e9))
+        await self._ask(self._model.UnloadModel, request)
 
     def _started(self, request: pb.GenerateRequest, *, timeout: float | None) -> Call:
         call: Call = self._generation.Generate(request, timeout=timeout, metadata=self._shown.metadata())

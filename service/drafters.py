@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from bundle.folder import TOKENIZER
@@ -11,27 +12,31 @@ from service.request import Drafts
 OFF, PROMPT = "off", "prompt"
 
 
-def with_drafts(models: Models, default: str = OFF) -> Models:
-    """Return the models, every one that can verify proposals with those that may make them.
+def check_default(models: Models, default: str) -> None:
+    """Raise UnknownModelError if `default` is neither OFF nor PROMPT, nor a model's name."""
+    if default not in (OFF, PROMPT):
+        models.find(default)
+
+
+def with_drafts(models: Iterable[ServedModel], default: str = OFF) -> list[ServedModel]:
+    """Return the models, every one that can verify proposals with those that may make them; their engines are told.
 
     A model may propose to another if both have the same tokenizer and it has no source.
 
     default: who proposes to requests that do not say: OFF, PROMPT (the lookup), or a model's name. Models that cannot
-        verify, or have another tokenizer, then have none.
-
-    Raises:
-        UnknownModelError: there is no such model.
+        verify, or have another tokenizer, then have none, and nor has any while there is no such model.
     """
-    wanted = None if default in (OFF, PROMPT) else models.find(default).reference
+    known = Models(models)
+    by_name = {name: known.find(name).reference for name in known.names}
+    wanted = None if default in (OFF, PROMPT) else by_name.get(default)
     made = []
-    for model in models:
-        drafters = [other for other in models if _may_draft(other, model)]
+    for model in known:
+        drafters = [other for other in known if _may_draft(other, model)]
         model.engine.let_draft({drafter.reference: drafter.engine.runner for drafter in drafters})
         references = [drafter.reference for drafter in drafters]
-        names = {name: models.find(name).reference for name in models.names}
-        known = {name: reference for name, reference in names.items() if reference in references}
-        made.append(replace(model, drafters=known, drafts=_default(model, default, wanted, references)))
-    return Models(made)
+        names = {name: reference for name, reference in by_name.items() if reference in references}
+        made.append(replace(model, drafters=names, drafts=_default(model, default, wanted, references)))
+    return made
 
 
 def _default(model: ServedModel, default: str, wanted: str | None, drafters: list[str]) -> Drafts | None:

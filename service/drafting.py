@@ -8,7 +8,7 @@ that was wrong too often is asked again after ever longer pauses. Knows nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,6 +29,13 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 16, 512
 # Gains of a model that is asked again, as if it were right four times in five: a short draft tells.
 _HOPED_FOR = np.concatenate(([0.0], np.cumsum(0.8 ** np.arange(1, 5))))
 _BY_MODEL, _LONGEST_KIND = 0, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The models that may propose from now on, by "name@version"."""
+
+    runners: Mapping[str, Runner]
 
 
 @dataclass(slots=True)
@@ -108,8 +115,22 @@ class Drafting:
         self._pause = Pause()
 
     def offer(self, runners: Mapping[str, Runner]) -> None:
-        """Let these models propose, by "name@version"; each has the vocabulary of the model of this batch."""
+        """Let these models, and no others, propose, by "name@version"; each has the vocabulary of this batch's model.
+
+        What one has of running samples goes with it; a version that comes back is another one.
+        """
+        gone = [name for name in self._models if runners.get(name) is not self._runners[name]]
         self._runners = runners
+        for draft in self._drafts.values():
+            if draft.asked.model in gone:
+                draft.own = None
+            draft.asked = self._possible(draft.asked)
+        for name in gone:
+            del self._models[name]
+
+    def _possible(self, asked: Drafts) -> Drafts:
+        """Return what can be had of `asked`: a model may have gone since it was."""
+        return asked if asked.model is None or asked.model in self._runners else replace(asked, model=None)
 
     @property
     def active(self) -> bool:
@@ -119,8 +140,9 @@ class Drafting:
     def begin(self, outlet: Outlet, request: GenerationRequest) -> None:
         """Note a sample that begins to run behind its prompt."""
         if request.drafts is not None:
-            elsewhere = self._acceptance.setdefault(request.drafts.model, Acceptance())
-            self._drafts[outlet] = Draft(request.drafts, Lookup(request.prompt), Acceptance(elsewhere))
+            asked = self._possible(request.drafts)
+            elsewhere = self._acceptance.setdefault(asked.model, Acceptance())
+            self._drafts[outlet] = Draft(asked, Lookup(request.prompt), Acceptance(elsewhere))
 
     def end(self, outlets: Iterable[Outlet]) -> None:
         """Forget samples."""

@@ -21,6 +21,7 @@ from weakref import WeakSet
 from bundle.runner import Runner
 from service.batch import Batch
 from service.delivery import Delivery
+from service.drafting import Offer
 from service.errors import EngineError, EngineFailed, EngineStopped, QueueFull, TooLate
 from service.inbox import Inbox
 from service.load import Load, Work
@@ -62,7 +63,7 @@ class Engine:
         self._clock = clock
         chunk, itl, most = settings.chunk_tokens, settings.max_itl_seconds, settings.tenant_rows
         self._batch = Batch(runner, settings.rows, chunk, clock, itl, most)
-        self._inbox: Inbox[Sequence | Cancellation] = Inbox()
+        self._inbox: Inbox[Sequence | Cancellation | Offer] = Inbox()
         self._pace = Pace()
         self._streams: WeakSet[Stream] = WeakSet()
         self._submitted = 0
@@ -76,11 +77,11 @@ class Engine:
         self.failure: Exception | None = None
 
     def let_draft(self, models: Mapping[str, Runner]) -> None:
-        """Let these models, by "name@version", propose tokens to requests that name them. To be called before `start`.
+        """Let these models, by "name@version", and no others, propose tokens to requests that name them.
 
-        Each has the same vocabulary, and no source.
+        Each has the same vocabulary, and no source. Requests that name another one go on without it.
         """
-        self._batch.let_draft(models)
+        self._inbox.put(Offer(models))
 
     def start(self) -> None:
         """Start the thread."""
@@ -186,6 +187,8 @@ class Engine:
         for message in self._inbox.take():
             if isinstance(message, Cancellation):
                 self._batch.cancel(message)
+            elif isinstance(message, Offer):
+                self._batch.let_draft(message.runners)
             else:
                 self._batch.add(message)
         if self._batch.idle:

@@ -7,6 +7,7 @@
       NotFound             no such model or version: `known` tells those there are
       FailedPrecondition   the model cannot do what was asked
       Overloaded           the queue is full: come back after `retry_after` seconds
+      SlowConsumer         the stream was ended because this client did not read it
       Unavailable          the server is not there, or is about to stop
       DeadlineExceeded     the timeout passed before the call was answered
       Internal             anything else: a fault of the server's, or of the way there
@@ -69,6 +70,10 @@ class FailedPrecondition(ClientError):  # noqa: N818
 
 class Overloaded(ClientError):  # noqa: N818
     """Too many requests wait."""
+
+
+class SlowConsumer(ClientError):  # noqa: N818
+    """Too many tokens of the stream waited for this client, or it did not read for too long."""
 
 
 class Unavailable(ClientError):  # noqa: N818

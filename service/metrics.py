@@ -72,8 +72,8 @@ class EngineCollector(Collector):
         self._models = models
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        """Yield the metrics of all models, labelled model_name="name@version"."""
-        found = [(model.reference, model.engine.load(), model.engine.work()) for model in self._models]
+        """Yield the metrics of all models, those that leave too, labelled model_name="name@version"."""
+        found = [(model.reference, model.engine.load(), model.engine.work()) for model in self._models.loaded]
         for family, name, documentation, read in _FAMILIES:
             metric = family(name, documentation, labels=("model_name",))
             for reference, load, work in found:

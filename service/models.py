@@ -1,23 +1,21 @@
-"""The models of one server: every bundle of a folder, opened, with its tokenizers and an engine of its own.
+"""The models of one server: the versions that are served, and those that go. Changed on the event loop only.
 
-Knows nothing about gRPC.
+Knows nothing about gRPC, nor how models are loaded.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from bundle.device import Device
-from bundle.folder import CHAT_TEMPLATE, SOURCE_TOKENIZER, TOKENIZER, Bundle, BundleError, find_bundles, open_bundle
 from bundle.manifest import Manifest
 from bundle.runner import Placement
-from bundle.threads import open_runner
 from bundle.tokenizer import Tokenizer
 from service.chat import Chat
-from service.engine import Engine, EngineSettings
+from service.engine import Engine
 from service.request import Drafts
+from service.users import Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +26,7 @@ class ServedModel:
     chat: how messages become a prompt, None for models that take none.
     drafters: models that may propose tokens to it: "name@version" by all that they are called.
     drafts: what proposes where a request does not say, or None.
+    users: the calls that it answers.
     """
 
     manifest: Manifest
@@ -38,6 +37,7 @@ class ServedModel:
     chat: Chat | None = None
     drafters: Mapping[str, str] = field(default_factory=dict)
     drafts: Drafts | None = None
+    users: Users = field(default_factory=Users)
 
     @property
     def reference(self) -> str:
@@ -67,16 +67,29 @@ class UnknownModelError(ValueError):
 
 
 class Models:
-    """Models by name. A name alone means its newest version."""
+    """Models by name. A name alone means its newest version.
 
-    def __init__(self, models: Iterable[ServedModel]) -> None:
-        in_order = sorted(models, key=lambda model: (model.manifest.name, model.manifest.version))
-        self._by_reference = {model.reference: model for model in in_order}
-        self._newest = {model.manifest.name: model for model in in_order}
+    revision: counts the changes.
+    """
+
+    def __init__(self, models: Iterable[ServedModel] = ()) -> None:
+        self.revision = 0
+        self._news = asyncio.Event()
+        self._assign(models, ())
 
     def __iter__(self) -> Iterator[ServedModel]:
-        """Every version of every model, sorted by name and version."""
+        """Every version of every model that takes requests, sorted by name and version."""
         return iter(self._by_reference.values())
+
+    @property
+    def leaving(self) -> tuple[ServedModel, ...]:
+        """Versions that take no new requests, and run those that they have."""
+        return self._leaving
+
+    @property
+    def loaded(self) -> list[ServedModel]:
+        """Every version that has an engine, sorted by name and version."""
+        return _in_order((*self._by_reference.values(), *self._leaving))
 
     def find(self, reference: str) -> ServedModel:
         """Return the model called "name" or "name@version". Raises UnknownModelError."""
@@ -95,47 +108,27 @@ class Models:
         """Every name that `find` knows."""
         return [*self._newest, *self._by_reference]
 
+    def assign(self, models: Iterable[ServedModel], leaving: Iterable[ServedModel] = ()) -> None:
+        """Serve these from now on, and none that is not among them; those that leave keep what runs."""
+        self._assign(models, leaving)
+        self.revision += 1
+        # Whoever waits now has its own event; those that come wait for the next change.
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
-def load_models(
-    folder: Path,
-    device: Device,
-    threads: int,
-    settings: EngineSettings,
-    name: str | None = None,
-    spin: bool | None = None,
-) -> Models:
-    """Open every bundle of `folder`, or every version of the model `name`, for running on `device`.
+    async def changed(self, since: int) -> int:
+        """Return the revision once it is another than `since`."""
+        while self.revision == since:
+            await self._news.wait()
+        return self.revision
 
-    threads, spin: how steps compute; 0 and None mean what is found best (bundle/threads.py).
-
-    Raises:
-        BundleError: a bundle is not what its manifest says, or there is none.
-        DeviceError: the device cannot be used.
-    """
-    paths = [path for path in find_bundles(folder) if name in (None, path.parent.name)]
-    if not paths:
-        raise BundleError(f"{folder}: holds no bundle ({name or '<name>'}/<version>/bundle.json)")
-    return Models([_load_model(open_bundle(path), settings, device, threads, spin) for path in paths])
-
-
-def _load_model(
-    bundle: Bundle, settings: EngineSettings, device: Device, threads: int, spin: bool | None
-) -> ServedModel:
-    manifest = bundle.manifest
-    tokenizer = _load_tokenizer(bundle, TOKENIZER, manifest.vocabulary_size)
-    source_tokenizer = None
-    if manifest.source_vocabulary_size is not None:
-        source_tokenizer = _load_tokenizer(bundle, SOURCE_TOKENIZER, manifest.source_vocabulary_size)
-    runner = open_runner(bundle, device, threads, spin)
-    chat = None
-    if CHAT_TEMPLATE in manifest.files:
-        chat = Chat.load(bundle.path / CHAT_TEMPLATE, bundle.path / TOKENIZER, manifest.special_tokens)
-    return ServedModel(manifest, tokenizer, source_tokenizer, runner.placement, Engine(runner, settings), chat)
+    def _assign(self, models: Iterable[ServedModel], leaving: Iterable[ServedModel]) -> None:
+        in_order = _in_order(models)
+        # New dictionaries: metrics are read on another thread.
+        self._by_reference = {model.reference: model for model in in_order}
+        self._newest = {model.manifest.name: model for model in in_order}
+        self._leaving = tuple(leaving)
 
 
-def _load_tokenizer(bundle: Bundle, name: str, vocabulary_size: int) -> Tokenizer:
-    path = bundle.path / name
-    tokenizer = Tokenizer.load(path)
-    if tokenizer.vocabulary_size > vocabulary_size:
-        raise BundleError(f"{path}: has {tokenizer.vocabulary_size} tokens, the model {vocabulary_size}")
-    return tokenizer
+def _in_order(models: Iterable[ServedModel]) -> list[ServedModel]:
+    return sorted(models, key=lambda model: (model.manifest.name, model.manifest.version))

@@ -77,6 +77,22 @@ class Settings(BaseSettings):
     max_connection_age_seconds: float = Field(
         0.0, ge=0, le=604_800, description="age at which clients are asked to connect anew, streams unharmed; 0: never"
     )
+    connections: int = Field(4096, ge=1, le=1_000_000, description="connections of clients that may be open at once")
+    connection_calls: int = Field(
+        256, ge=1, le=1_000_000, description="calls that one connection may have at once; clients let others wait"
+    )
+    slow_client_tokens: int = Field(
+        4096,
+        ge=1,
+        le=1_000_000,
+        description="tokens of a stream that may wait for a client that does not read, alternatives counted",
+    )
+    slow_client_seconds: float = Field(
+        30.0, gt=0, le=86_400, description="time after which a client that does not read its stream is given up"
+    )
+    trial: Literal["on", "off"] = Field(
+        "off", description="whether bundles are opened in processes of their own first, where they can do no harm"
+    )
     metrics_port: int | None = Field(
         None,
         ge=0,
@@ -101,10 +117,25 @@ class Settings(BaseSettings):
     anonymous_role: Literal["user", "admin"] = Field(
         "user", description="what callers may where nobody is asked who they are; an admin changes what is served"
     )
+    watch_seconds: float = Field(
+        0.0, ge=0, le=86_400, description="time between looks into the folder for new versions to serve; 0: none"
+    )
+    keep_versions: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="newest versions of each model that are served; 0: all; default: all, but one if new ones are "
+        "looked for",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe messages logged")
     log_format: Literal["text", "json"] = Field("text", description="lines for people or for programs")
     log_prompts: Literal["on", "off"] = Field("off", description="whether the log may hold what prompts say")
     config: Path | None = Field(None, description="TOML file of settings")
+
+    @property
+    def kept(self) -> int:
+        """Newest versions of each model that are served; 0: all."""
+        return int(self.watch_seconds > 0) if self.keep_versions is None else self.keep_versions
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

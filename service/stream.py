@@ -16,6 +16,7 @@ from service.errors import EngineError
 from service.request import GenerationRequest
 
 if TYPE_CHECKING:
+    from service.drafting import Offer
     from service.inbox import Inbox
     from service.sequence import Sequence
 
@@ -32,7 +33,7 @@ class Stream:
     """The samples of one request, as they are drawn. For one receiving task on the event loop."""
 
     def __init__(
-        self, request: GenerationRequest, inbox: Inbox[Sequence | Cancellation], clock: Callable[[], float]
+        self, request: GenerationRequest, inbox: Inbox[Sequence | Cancellation | Offer], clock: Callable[[], float]
     ) -> None:
         self.request = request
         samples = range(request.first_sample, request.first_sample + request.samples)
@@ -70,6 +71,17 @@ class Stream:
             if not outlet.closed:
                 return False
         return True
+
+    @property
+    def awaited(self) -> bool:
+        """Whether its receiver waits for more."""
+        return self._waiter is not None
+
+    @property
+    def held(self) -> int:
+        """How many tokens wait for the receiver; those that are told as alternatives count, too."""
+        weight = 1 + self.request.top_logprobs if self.request.logprobs else 1
+        return weight * sum(len(outlet.token_ids) for outlet in self.outlets)
 
     @property
     def waiting(self) -> bool:

@@ -26,15 +26,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command. Returns its exit code: 0, 1 for an error of the call, 2 for one of the command line."""
     parser = _parser()
     given = vars(parser.parse_args(arguments))
-    listing, address = given.pop("list"), given.pop("address")
-    if not listing and given["prompt"] is None:
-        parser.error("give MODEL and PROMPT, or --list")
+    address = given.pop("address")
+    about_models = {name: given.pop(name) for name in ("list", "load", "unload")}
+    if not any(about_models.values()) and given["prompt"] is None:
+        parser.error("give MODEL and PROMPT, or --list, --load or --unload")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
         client = _client(address, given)
-        if listing:
-            asyncio.run(_list(client))
+        if any(about_models.values()):
+            asyncio.run(_tend(client, **about_models))
         else:
             asyncio.run(_generate(client, {name: value for name, value in given.items() if value is not None}))
     except (ClientError, ValueError) as error:
@@ -70,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--tenant", metavar="NAME", help="for whom the call is; for admins, or where nobody is asked")
     parser.add_argument("--list", action="store_true", help="list the models and exit")
+    parser.add_argument(
+        "--load", metavar="MODEL", help='serve "name@version", or the newest version of "name", and exit; for admins'
+    )
+    parser.add_argument(
+        "--unload", metavar="MODEL", help='let "name@version" go once its streams have ended, and exit; for admins'
+    )
     numbers = (
         ("--temperature", float, "0 takes the likeliest token; default: 1"),
         ("--top-k", int, "keep the k likeliest tokens"),
@@ -112,9 +119,13 @@ def _client(address: str, given: dict[str, Any]) -> Client:
     return Client(address, _RETRY, credentials=credentials, token=token, tenant=tenant)
 
 
-async def _list(client: Client) -> None:
+async def _tend(client: Client, load: str | None, unload: str | None, *, list: bool) -> None:
     async with client:
-        for model in await client.models():
+        if load:
+            print(_describe(await client.load(load)))
+        if unload:
+            await client.unload(unload)
+        for model in await client.models() if list else ():
             print(_describe(model))
 
 
@@ -148,6 +159,8 @@ def _message(error: Exception, address: str) -> str:
 
 
 def _describe(model: Model) -> str:
+    if model.state != "READY":
+        return f"{model.name}@{model.version}: {model.state.lower()}" + (f": {model.error}" if model.error else "")
     context = "any length" if model.context_limit is None else f"context {model.context_limit}"
     source = "" if model.source_limit is None else f", source {model.source_limit}"
     return (

@@ -85,8 +85,9 @@ def _by_streams(place: Place) -> dict[str, list[float]]:
     """Tokens a second of so many streams at once through gRPC, the best 99th percentile of gaps and the memory."""
     model = place.model("growth-gru-2000")
     prepare(model, "gru", _GRU)
-    rows = ("--rows", str(max(STREAMS)), "--queue-limit", str(2 * max(STREAMS)))
-    system = System("growth", "seqstream", 32, model.name, flags=rows)
+    most = str(max(STREAMS))
+    flags = ("--rows", most, "--queue-limit", str(2 * max(STREAMS)), "--connection-calls", most)
+    system = System("growth", "seqstream", 32, model.name, flags=flags)
     rates, gaps, resident = [], [], []
     with running(system, place, place.folder / "logs" / "growth.log") as server:
         server.generate(_prompts(4, 4, 0), 4, ANSWER_SECONDS)

@@ -14,12 +14,20 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks.reliability import overload, replicas, seeds, state
+from benchmarks.reliability import clients, faults, hostile, overload, replicas, seeds, state
 from benchmarks.reliability.part import Part
 from benchmarks.reliability.record import record, write
 from benchmarks.reliability.report import write_report
 
-PARTS: dict[str, Part] = {"replicas": replicas, "seeds": seeds, "overload": overload, "state": state}
+PARTS: dict[str, Part] = {
+    "replicas": replicas,
+    "seeds": seeds,
+    "overload": overload,
+    "clients": clients,
+    "hostile": hostile,
+    "faults": faults,
+    "state": state,
+}
 
 
 def main() -> None:

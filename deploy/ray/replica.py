@@ -18,7 +18,7 @@ from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1 import model_pb2
 from service import logs
 from service.engine import EngineSettings
-from service.models import load_models
+from service.loading import Loader, load_models
 from service.wire.calls import Calls
 from service.wire.generation import GenerationServicer
 from service.wire.model import ModelServicer
@@ -40,7 +40,8 @@ class Replica:
         logs.configure(arguments.log_level, "text")
         sys.setswitchinterval(_SWITCH_SECONDS)
         engine = EngineSettings(arguments.rows, arguments.queue_limit, arguments.chunk_tokens)
-        self._models = load_models(arguments.models, arguments.device, arguments.threads, engine, arguments.model)
+        loader = Loader(arguments.models, arguments.device, engine, arguments.threads)
+        self._models = load_models(loader, arguments.model)
         for model in self._models:
             model.engine.start()
         self._pace = Pace(arguments.messages_per_second)
@@ -94,3 +95,17 @@ class Replica:
         """Return one model."""
         call = Call(grpc_context, self._pace)
         return await call.answer(self._model.GetModel(request, call), model_pb2.GetModelResponse())
+
+    async def LoadModel(  # noqa: N802
+        self, request: model_pb2.LoadModelRequest, grpc_context: ServeContext
+    ) -> model_pb2.LoadModelResponse:
+        """Refuse: one replica alone is not to change; Serve deploys an application anew."""
+        call = Call(grpc_context, self._pace)
+        return await call.answer(self._model.LoadModel(request, call), model_pb2.LoadModelResponse())
+
+    async def UnloadModel(  # noqa: N802
+        self, request: model_pb2.UnloadModelRequest, grpc_context: ServeContext
+    ) -> model_pb2.UnloadModelResponse:
+        """Refuse, likewise."""
+        call = Call(grpc_context, self._pace)
+        return await call.answer(self._model.UnloadModel(request, call), model_pb2.UnloadModelResponse())

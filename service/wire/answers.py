@@ -82,6 +82,9 @@ def model(message: model_pb2.Model) -> Model:
         device=message.placement.device,
         running=message.load.running,
         waiting=message.load.waiting,
+        # Servers that tell no state tell of none but those that are served.
+        state=model_pb2.ModelState.Name(message.state or model_pb2.MODEL_STATE_READY).removeprefix("MODEL_STATE_"),
+        error=message.error,
     )
 
 

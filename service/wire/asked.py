@@ -24,7 +24,7 @@ from service.wire.checks import (
 )
 from service.wire.convert import Ending
 from service.wire.drafts import check_drafts, read_drafts, told
-from service.wire.prompt import Prompt, check_room, read_prompt
+from service.wire.prompt import Prompt, check_room, check_scored, read_prompt
 from service.wire.refusals import has_source
 
 # Seeds that are drawn fit into a double, for clients whose language has no other number.
@@ -95,6 +95,7 @@ async def read_asked(
     prompt = await read_prompt(request, model, checks)
     if prompt is not None:
         check_room(checks, prompt, max(1, len(request.resume_token_ids)), model, request)
+        check_scored(checks, prompt, request)
     checks.raise_if_any()
     assert prompt is not None, "an unusable prompt is a violation"
     if request.output.prompt_logprobs and prompt.source is not None:

@@ -19,8 +19,10 @@ from service.chunk import Timings
 from service.errors import EngineError
 from service.identity import Identity
 from service.metrics import call_counter
-from service.models import UnknownModelError
+from service.models import ServedModel, UnknownModelError
 from service.quota import Quota
+from service.users import Users
+from service.version import ChangeError
 from service.wire import refusals
 from service.wire.access import Access
 from service.wire.context import Context
@@ -42,6 +44,18 @@ class Call:
     timings: Timings | None = None
     prompt: object = None
     began: float = field(default_factory=time.monotonic)
+    _users: list[Users] = field(default_factory=list)
+
+    def use(self, model: ServedModel) -> None:
+        """Keep `model` from being freed until the call has ended."""
+        self.model = model.reference
+        model.users.enter()
+        self._users.append(model.users)
+
+    def release(self) -> None:
+        """Let go of what was used."""
+        while self._users:
+            self._users.pop().leave()
 
     def log(self, code: str) -> None:
         """Write the line of a call that has ended, with times in milliseconds."""
@@ -87,7 +101,7 @@ class Calls:
     async def enter(self, context: Context, method: str) -> AsyncIterator[Call]:
         """Run the body as one call: what it raises becomes the call's status. A cancelled call stays cancelled."""
         call = Call(method)
-        code = "CANCELLED"
+        code, refusal = "CANCELLED", None
         try:
             async with self._may_end_early():
                 call.identity = self.access.identify(context)
@@ -95,15 +109,20 @@ class Calls:
                     yield call
             code = "OK"
         except grpc.aio.InternalError:
-            # A write failed because the client is gone, and the cancellation has not come yet: nobody is left to tell.
-            raise
+            raise _gone() from None
         except Exception as error:  # noqa: BLE001 whatever it is, the client gets a status and the log the rest
             refusal = self._refusal(error, call)
             code = refusal.code.name
-            await refusals.abort(context, refusal, call.request_id)
         finally:
+            call.release()
             self.ended.labels(call.model, method, code).inc()
             call.log(code)
+        if refusal is not None:
+            try:
+                # It may take long: a status waits behind the messages that its client has not read.
+                await refusals.abort(context, refusal, call.request_id)
+            except grpc.aio.InternalError:
+                raise _gone() from None
 
     async def admit(self, context: Context, method: str) -> None:
         """Find out who calls a method that is not entered. What is refused is logged and counted as any call."""
@@ -158,11 +177,21 @@ class Calls:
             return error
         if isinstance(error, UnknownModelError):
             return refusals.not_found(error)
+        if isinstance(error, ChangeError):
+            return refusals.from_change(error)
         if isinstance(error, EngineError):
             return refusals.from_engine(error)
         told = error if self.log_prompts else _without_words(error)
         _log.error("request=%s method=%s failed", call.request_id, call.method, exc_info=told)
         return refusals.internal()
+
+
+def _gone() -> asyncio.CancelledError:
+    """Return what ends a call whose client is gone, where a write fails before gRPC's own cancellation comes.
+
+    Nobody is left to be told, and gRPC would log its own error with a traceback.
+    """
+    return asyncio.CancelledError()
 
 
 def _without_words(error: Exception) -> Exception:

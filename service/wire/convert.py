@@ -16,11 +16,18 @@ from protos.seqstream.v1 import model_pb2
 from service.chunk import ScoredToken, Timings
 from service.models import ServedModel
 from service.request import FinishReason, SamplingParameters, StopConditions
+from service.version import State, Version
 
 _STATE_KINDS = {
     "recurrent": model_pb2.STATE_KIND_RECURRENT,
     "cache": model_pb2.STATE_KIND_CACHE,
     "static": model_pb2.STATE_KIND_STATIC,
+}
+_STATES = {
+    State.READY: model_pb2.MODEL_STATE_READY,
+    State.LOADING: model_pb2.MODEL_STATE_LOADING,
+    State.UNLOADING: model_pb2.MODEL_STATE_UNLOADING,
+    State.FAILED: model_pb2.MODEL_STATE_FAILED,
 }
 
 
@@ -105,6 +112,7 @@ def model(served: ServedModel) -> model_pb2.Model:
         source_limit=manifest.source_limit,
         chat=served.chat is not None,
         opens_with_bos=manifest.opens_with_bos,
+        state=model_pb2.MODEL_STATE_READY,
         special_tokens=model_pb2.SpecialTokens(**manifest.special_tokens.model_dump()),
         parity=model_pb2.ParityReport(greedy_tokens_compared=manifest.parity.greedy_tokens_compared),
         metrics=manifest.training.metrics,
@@ -126,6 +134,11 @@ def model(served: ServedModel) -> model_pb2.Model:
     for check in manifest.parity.checks:
         message.parity.checks.add(name=check.name, tolerance=check.tolerance, largest_error=check.largest_error)
     return message
+
+
+def version(version: Version) -> model_pb2.Model:
+    """Return the message of a version that is not served."""
+    return model_pb2.Model(name=version.name, version=version.number, state=_STATES[version.state], error=version.error)
 
 
 def _duration(seconds: float) -> Duration:

@@ -19,6 +19,7 @@ from service.failures import (
     NotFound,
     Overloaded,
     PermissionDenied,
+    SlowConsumer,
     Unauthenticated,
     Unavailable,
     Violation,
@@ -49,8 +50,7 @@ def failure(error: grpc.aio.AioRpcError) -> ClientError:
         grpc.StatusCode.UNAVAILABLE: Unavailable,
         grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     }.get(code, Internal)
-    if info.reason == "QUEUE_FULL":
-        kind = Overloaded
+    kind = {"QUEUE_FULL": Overloaded, "SLOW_CONSUMER": SlowConsumer}.get(info.reason, kind)
     if _is_cut(error) and not status.details:
         kind = Unavailable
     return kind(message, request_id, retry_after)

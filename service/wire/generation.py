@@ -21,6 +21,8 @@ from service.wire.asked import Asked, read_asked
 from service.wire.calls import Call, Calls
 from service.wire.checks import MOST_ALTERNATIVES, Checks, check_priority
 from service.wire.context import Context
+from service.wire.limits import Bounds
+from service.wire.patience import patience
 from service.wire.prompt import as_given, check_room, read_continuation, read_prompt, tokenize
 from service.wire.reply import Reply, prompt_scores
 
@@ -32,8 +34,10 @@ _NO_TIME = Timings(0.0, 0.0, 0.0)
 class GenerationServicer(GenerationServiceServicer):
     """Generates, scores, tokenizes."""
 
-    def __init__(self, models: Models, calls: Calls, most_new_tokens: int) -> None:
+    def __init__(self, models: Models, calls: Calls, most_new_tokens: int, bounds: Bounds | None = None) -> None:
+        """most_new_tokens: that a request may ask for.    bounds: of what waits for a client."""
         self._models = models
+        self._bounds = bounds or Bounds()
         self._calls = calls
         self._most_new_tokens = most_new_tokens
 
@@ -53,7 +57,7 @@ class GenerationServicer(GenerationServiceServicer):
                 for message in first.end(ending or {}, _NO_TIME, asked.prompt_tokens):
                     await context.write(message)
             else:
-                await _stream(asked, replies, context, call)
+                await _stream(asked, replies, context, call, self._bounds)
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
         """Return the log-probability of a continuation."""
@@ -109,20 +113,22 @@ class GenerationServicer(GenerationServiceServicer):
         self, request: pb.GenerateRequest | pb.ScoreRequest | pb.TokenizeRequest | pb.DetokenizeRequest, call: Call
     ) -> ServedModel:
         model = self._models.find(request.model)
-        call.model = model.reference
+        call.use(model)
         if self._calls.log_prompts and isinstance(request, pb.GenerateRequest | pb.ScoreRequest):
             call.prompt = as_given(request)
         return model
 
 
-async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, call: Call) -> None:
+async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, call: Call, bounds: Bounds) -> None:
     stream = asked.model.engine.submit(asked.generation)
     try:
-        await context.write(asked.started())
-        while not stream.done:
-            for chunk in await stream.receive():
-                for message in _messages(asked, replies[chunk.sample], stream, chunk):
-                    await context.write(message)
+        async with patience(stream, bounds) as client:
+            await context.write(asked.started())
+            while not stream.done:
+                for chunk in await stream.receive():
+                    for message in _messages(asked, replies[chunk.sample], stream, chunk):
+                        await context.write(message)
+                        client.written += 1
     finally:
         stream.cancel()
         call.timings = stream.timings()

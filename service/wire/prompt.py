@@ -17,6 +17,8 @@ Token = TypeVar("Token")
 
 MOST_SCORED_TOKENS = 8192
 MOST_TURNS = 1024
+# Of a prompt for a model without a limit: as many as text may have.
+MOST_PROMPT_TOKENS = MOST_PROMPT_BYTES
 # Text longer than this is tokenized on another thread: about 2 ms of the event loop's time.
 _LONG_TEXT = 8192
 
@@ -74,6 +76,13 @@ async def read_continuation(request: pb.ScoreRequest, model: ServedModel, checks
     return tuple(token_ids)
 
 
+def check_scored(checks: Checks, prompt: Prompt, request: pb.GenerateRequest) -> None:
+    """Require a prompt whose log-probabilities are asked for to be short enough to be told."""
+    if request.output.prompt_logprobs:
+        given, allowed = f"true, for {len(prompt.tokens)} tokens", f"at most {MOST_SCORED_TOKENS} tokens"
+        checks.require(len(prompt.tokens) <= MOST_SCORED_TOKENS, "output.prompt_logprobs", given, allowed)
+
+
 def check_room(checks: Checks, prompt: Prompt, more: int, model: ServedModel, request: Request) -> None:
     """Require that the model's context holds the prompt and `more` tokens."""
     limit = model.manifest.context_limit
@@ -104,7 +113,7 @@ async def _said(messages: Sequence[pb.Message], model: ServedModel, checks: Chec
         checks.require(False, "messages", "set", f"text or token_ids, as {model.reference} has no chat template")
         return None
     usable = checks.require(1 <= len(messages) <= MOST_TURNS, field, f"{len(messages)} entries", f"1 to {MOST_TURNS}")
-    size = sum(len(message.content.encode()) for message in messages)
+    size = sum(len(message.role.encode()) + len(message.content.encode()) for message in messages)
     fits = size <= MOST_PROMPT_BYTES
     usable = usable and checks.require(fits, field, f"{size} bytes long", f"at most {MOST_PROMPT_BYTES}")
     for place, message in enumerate(messages if usable else ()):
@@ -122,6 +131,8 @@ async def _said(messages: Sequence[pb.Message], model: ServedModel, checks: Chec
 def _given_ids(token_ids: Sequence[int], model: ServedModel, checks: Checks) -> Sequence[int] | None:
     known = model.manifest.source_vocabulary_size or model.manifest.vocabulary_size
     usable = checks.require(len(token_ids) > 0, "token_ids.ids", "empty", "at least one token")
+    given, allowed = f"{len(token_ids)} tokens", f"at most {MOST_PROMPT_TOKENS}"
+    usable = usable and checks.require(len(token_ids) <= MOST_PROMPT_TOKENS, "token_ids.ids", given, allowed)
     return token_ids if usable and checks.tokens("token_ids.ids", token_ids, known) else None
 
 

@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 
 from service.errors import EngineError, EngineFailed, QueueFull, TenantFull, TooLate
 from service.models import UnknownModelError
+from service.version import BadVersionError, ChangeError, LastModelError
 from service.wire.context import Context, Metadata
 
 DOMAIN = "seqstream"
@@ -126,12 +127,38 @@ def _exhausted(reason: str, message: str, subject: str, seconds: float, metadata
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, info, quota, _retry(seconds))
 
 
+def slow_consumer(message: str, tokens: int, seconds: float) -> Refusal:
+    """RESOURCE_EXHAUSTED: the client does not read what it asked for."""
+    limits = {"tokens": str(tokens), "seconds": f"{seconds:g}"}
+    info = details.ErrorInfo(reason="SLOW_CONSUMER", domain=DOMAIN, metadata=limits)
+    return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, info)
+
+
 def not_found(error: UnknownModelError) -> Refusal:
     """NOT_FOUND: the models that there are, in the message and in the details."""
     known = _cut(", ".join(error.known), _LONGEST_LIST)
     asked = _cut(error.reference, _LONGEST_TEXT)
     info = details.ErrorInfo(reason="MODEL_NOT_FOUND", domain=DOMAIN, metadata={"model": asked, "models": known})
     return Refusal(grpc.StatusCode.NOT_FOUND, f"no model {asked!r}; there are: {known}", info)
+
+
+def from_change(error: ChangeError) -> Refusal:
+    """FAILED_PRECONDITION: a version cannot be served, or go, or come back before it has gone."""
+    metadata, more = {"model": error.reference}, list[Message]()
+    if isinstance(error, BadVersionError):
+        reason, metadata["reason"] = "BAD_BUNDLE", _cut(error.reason, _LONGEST_LIST)
+    elif isinstance(error, LastModelError):
+        reason = "LAST_MODEL"
+    else:
+        reason, more = "MODEL_UNLOADING", [_retry(RETRY_ELSEWHERE_SECONDS)]
+    info = details.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, _cut(str(error), _LONGEST_LIST), info, *more)
+
+
+def models_fixed() -> Refusal:
+    """FAILED_PRECONDITION: here calls do not change what is served."""
+    info = details.ErrorInfo(reason="MODELS_FIXED", domain=DOMAIN)
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, "what is served here is not changed by calls", info)
 
 
 async def abort(context: Context, refusal: Refusal, request_id: str) -> NoReturn:

@@ -11,27 +11,34 @@ import socket
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.seqstream.v1 import generation_pb2, model_pb2, model_pb2_grpc
 from service.metrics import collect_all
 from service.models import Models
+from service.versions import Versions
 from service.wire.calls import Calls
 from service.wire.described import add_reflection
 from service.wire.generation import GenerationServicer
+from service.wire.health import HealthServicer
+from service.wire.limits import Limits
 from service.wire.methods import generation_methods
 from service.wire.model import ModelServicer
+from service.wire.readable import Readable
 
 # Time in which the last statuses reach clients, and after which streams of the health service are cut.
 _LAST_WORDS_SECONDS = 0.5
+
 
 _OPTIONS = (
     # A port in use is an error: by default a second server would take part of its connections in silence.
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_concurrent_streams", 1024),
     ("grpc.max_metadata_size", 16 << 10),
+    # Who connects and says nothing is gone in ten seconds, who asks nothing in five minutes: others need the places.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),
     # A client that is gone without a word is noticed within a minute, and its rows are freed.
     ("grpc.keepalive_time_ms", 40_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -52,29 +59,39 @@ class Server:
         self,
         models: Models,
         most_new_tokens: int,
-        max_connection_age: float = 0.0,
         calls: Calls | None = None,
         *,
+        versions: Versions | None = None,
         reflection: bool = True,
+        limits: Limits | None = None,
     ) -> None:
         """Assemble the server.
 
         most_new_tokens: the most that a request may ask for.
-        max_connection_age: seconds, give or take a tenth, after which a client is told to open another connection; its
-        calls end on the old one. 0: never.
         calls: takes the calls; by default nobody is asked who calls.
+        versions: that change `models`; None: nothing does.
         reflection: whether the server tells its services to whoever may call.
+        limits: of what clients take.
         """
         self._models = models
         self._calls = calls or Calls()
         self.metrics = collect_all(models, self._calls.ended)
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # not in its stubs
+        self._health = HealthServicer()
         self._hurried = asyncio.Event()
-        age = (("grpc.max_connection_age_ms", int(1e3 * max_connection_age)),) if max_connection_age else ()
-        self._server = grpc.aio.server(options=_OPTIONS + age)
-        generation = GenerationServicer(models, self._calls, most_new_tokens)
+        limits = limits or Limits()
+        self._telling: asyncio.Task[None] | None = None
+        age = (("grpc.max_connection_age_ms", int(1e3 * limits.age)),) if limits.age else ()
+        self._options = (
+            *_OPTIONS,
+            ("grpc.max_allowed_incoming_connections", limits.connections),
+            # So many can be opened and reset, over and over, before one of another connection has its turn.
+            ("grpc.max_concurrent_streams", limits.calls),
+        )
+        self._server = grpc.aio.server(interceptors=(Readable(self._calls),), options=self._options + age)
+        generation = GenerationServicer(models, self._calls, most_new_tokens, limits.bounds)
         self._server.add_generic_rpc_handlers((generation_methods(generation),))
-        model_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(models, self._calls), self._server)
+        model = ModelServicer(models, self._calls, versions)
+        model_pb2_grpc.add_ModelServiceServicer_to_server(model, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflection:
             files = (generation_pb2, model_pb2, health_pb2)
@@ -93,14 +110,15 @@ class Server:
         bound = _listen(self._server, host, port, credentials)
         for model in self._models:
             model.engine.start()
-        for name in ("", *self._models.names):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        revision = self._models.revision
+        names = await self._tell_health(set())
+        self._telling = asyncio.create_task(self._keep_telling(names, revision))
         await self._server.start()
         return bound
 
     async def answer_probes(self, host: str, port: int) -> str:
         """Listen on another port that has health alone, never encrypted. Returns "host:port". Raises PortError."""
-        self._probed = grpc.aio.server(options=_OPTIONS)
+        self._probed = grpc.aio.server(interceptors=(Readable(self._calls),), options=self._options)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probed)
         bound = _listen(self._probed, host, port, None)
         await self._probed.start()
@@ -108,12 +126,15 @@ class Server:
 
     async def failed(self) -> None:
         """Return when a step of any model has raised: the server is then of no use."""
-        waiting = [asyncio.ensure_future(model.engine.failed.wait()) for model in self._models]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
+        while not any(model.engine.failed.is_set() for model in self._models.loaded):
+            changed = self._models.changed(self._models.revision)
+            waiting = [asyncio.ensure_future(model.engine.failed.wait()) for model in self._models.loaded]
+            tasks = [asyncio.ensure_future(changed), *waiting]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
 
     async def drain(self, seconds: float, lame_duck: float = 0.0) -> None:
         """Tell by health that the server goes, and still take calls for `lame_duck` seconds; then refuse new ones.
@@ -135,8 +156,25 @@ class Server:
         await self._server.stop(_LAST_WORDS_SECONDS)
         if self._probed is not None:
             await self._probed.stop(None)
-        for model in self._models:
+        if self._telling is not None:
+            self._telling.cancel()
+        for model in self._models.loaded:
             await model.engine.stop()
+
+    async def _keep_telling(self, names: set[str], revision: int) -> None:
+        """Tell by health which models there are, whenever that changes."""
+        while True:
+            revision = await self._models.changed(revision)
+            names = await self._tell_health(names)
+
+    async def _tell_health(self, told: set[str]) -> set[str]:
+        """Tell of every name of a model, and of those that were told of before and are gone. Returns the names."""
+        names = {"", *self._models.names}
+        for name in told - names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+        for name in names - told:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return names
 
 
 def _listen(server: grpc.aio.Server, host: str, port: int, credentials: grpc.ServerCredentials | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from bundle.folder import MANIFEST, BundleError, digest, find_bundles, open_bundle
+from bundle.folder import MANIFEST, STEP_GRAPH, BundleError, digest, find_bundles, open_bundle
 from bundle.runner import Runner
 from tests.exported import Bundles
 
@@ -153,3 +153,12 @@ def test_a_folder_of_models_must_be_there(tmp_path: Path) -> None:
 def test_digest_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert digest(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+def test_hashing_with_rests_finds_what_is_wrong_too(path: Path) -> None:
+    assert open_bundle(path, share=0.5).manifest == open_bundle(path).manifest
+    graph = bytearray((path / STEP_GRAPH).read_bytes())
+    graph[-1] ^= 1
+    (path / STEP_GRAPH).write_bytes(graph)
+    with pytest.raises(BundleError, match=f"SHA-256 differs from {MANIFEST}"):
+        open_bundle(path, share=0.5)

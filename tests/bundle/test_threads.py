@@ -6,7 +6,7 @@ import pytest
 
 from bundle.folder import DATA, STEP_GRAPH, Bundle, open_bundle
 from bundle.manifest import FileEntry
-from bundle.threads import LARGEST_MEASURED, Way, fastest, open_runner, ways
+from bundle.threads import LARGEST_MEASURED, Way, fastest, modest, open_runner, ways
 
 ONE = Way(1, False)
 
@@ -73,3 +73,24 @@ def test_weights_beside_the_graph_make_a_model_large(bundles, caplog):
     with caplog.at_level(logging.INFO):
         open_runner(large)
     assert "computes with" not in caplog.text
+
+
+def test_a_way_that_is_given_is_taken_untried(bundles, caplog):
+    with caplog.at_level(logging.INFO):
+        runner = open_runner(open_bundle(bundles.path("gru")), threads=2, spin=True, way=Way(3, False))
+    assert (runner.placement.threads, runner.placement.spin) == (3, False)
+    assert "computes with" not in caplog.text
+
+
+def test_beside_others_a_small_model_takes_what_takes_least_and_a_large_one_everything(bundles, monkeypatch):
+    bundle = open_bundle(bundles.path("gru"))
+    assert modest(bundle, 3) == Way(3, False)
+    assert modest(bundle) == ONE
+    monkeypatch.setattr("bundle.threads.LARGEST_MEASURED", 1)
+    assert modest(bundle, 3) == Way(3, True)
+    assert modest(bundle, 3, spin=False) == Way(3, False)
+
+
+@pytest.mark.parametrize("label", ["gru", "transformer"])
+def test_a_bundle_is_tried_out_with_a_step(bundles, label):
+    open_runner(open_bundle(bundles.path(label)), threads=1).try_out()

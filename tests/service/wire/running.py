@@ -16,10 +16,14 @@ import grpc
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
-from service.drafters import with_drafts
 from service.engine import EngineSettings
-from service.models import Models, load_models
+from service.identity import Role
+from service.loading import Loader, load_models
+from service.models import Models
+from service.versions import Versions
+from service.wire.access import Access
 from service.wire.calls import Calls
+from service.wire.limits import Bounds, Limits
 from service.wire.server import Server
 from service.wire.tls import Tls, server_credentials
 from tests.service.wire.asking import MOST_NEW_TOKENS
@@ -28,6 +32,9 @@ ROOT = Path(__file__).parents[3]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 PATIENCE = 60.0
 SERVICE = ("-m", "service")
+# For tests whose clients do not read, or have all their calls over one connection.
+AMPLE = Limits(calls=1024, bounds=Bounds(1 << 40, 3600.0))
+_PATIENT = ("--slow-client-tokens", "1000000", "--slow-client-seconds", "3600")
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class Running:
 
     server: Server
     models: Models
+    versions: Versions
     address: str
     channel: grpc.aio.Channel
 
@@ -73,22 +81,29 @@ async def serve(
     max_itl_seconds: float = 0.0,
     tenant_rows: int | None = None,
     drafts: str = "off",
+    keep: int = 0,
+    role: Role = Role.USER,
     calls: Calls | None = None,
     tls: Tls | None = None,
     trusted: grpc.ChannelCredentials | None = None,
     reflection: bool = True,
+    limits: Limits = AMPLE,
 ) -> AsyncIterator[Running]:
     """Serve a folder on a free port. trusted: what the channel shows and trusts, where there is `tls`."""
     settings = EngineSettings(rows, queue_limit, 16, max_itl_seconds, tenant_rows)
-    models = with_drafts(load_models(folder, "cpu", 1, settings), drafts)
-    server = Server(models, most, calls=calls, reflection=reflection)
+    loader = Loader(folder, "cpu", settings, 1)
+    models = load_models(loader, keep=keep)
+    versions = Versions(models, loader, drafts, keep)
+    calls = calls or Calls(Access(anonymous=role))
+    server = Server(models, most, calls=calls, versions=versions, reflection=reflection, limits=limits)
     address = await server.start("127.0.0.1", 0, None if tls is None else server_credentials(tls))
     opened = grpc.aio.insecure_channel(address) if trusted is None else grpc.aio.secure_channel(address, trusted)
     async with opened as channel:
         try:
-            yield Running(server, models, address, channel)
+            yield Running(server, models, versions, address, channel)
         finally:
             await channel.close()
+            await versions.close()
             await server.drain(0)
             await server.stop()
 
@@ -124,7 +139,9 @@ class Process:
 
 def start_process(folder: Path, port: int, flags: Sequence[str], program: Sequence[str] = SERVICE) -> Process:
     """Start a server and wait until it listens."""
-    return Process(open_process(["--models", str(folder), "--port", str(port), "--threads", "1", *flags], program))
+    return Process(
+        open_process(["--models", str(folder), "--port", str(port), "--threads", "1", *_PATIENT, *flags], program)
+    )
 
 
 def open_process(arguments: Sequence[str], program: Sequence[str] = SERVICE) -> subprocess.Popen[str]:

@@ -73,6 +73,17 @@ async def test_no_method_but_those_of_health_is_open(guarded: Running):
     assert response.status == health_pb2.HealthCheckResponse.SERVING
 
 
+async def test_a_token_with_the_role_admin_changes_what_is_served(guarded: Running):
+    load, unload = model_pb2.LoadModelRequest(model="gru@1"), model_pb2.UnloadModelRequest(model="gru@1")
+    method = guarded.model
+    for call in (method.LoadModel(load, metadata=bearer(USER)), method.UnloadModel(unload, metadata=bearer(USER))):
+        code, _, found = await refused(call)
+        assert (code, found["ErrorInfo"].reason) == (grpc.StatusCode.PERMISSION_DENIED, "ADMIN_REQUIRED")
+    assert (await guarded.model.LoadModel(load, metadata=bearer(ADMIN))).model.version == 1
+    await guarded.model.UnloadModel(unload, metadata=bearer(ADMIN))
+    assert "gru@1" not in guarded.models.references
+
+
 async def test_a_token_lets_in_and_tells_whose_the_call_is(guarded: Running, told):
     events = [event async for event in guarded.generation.Generate(ask(), metadata=bearer(USER))]
     assert len(events) > 2

@@ -4,7 +4,7 @@ import pytest
 
 from protos.seqstream.v1 import generation_pb2 as pb
 from service.client import Client
-from service.drafters import with_drafts
+from service.drafters import check_default
 from service.failures import FailedPrecondition, InvalidArgument
 from service.models import UnknownModelError
 from service.request import Drafts
@@ -105,7 +105,7 @@ async def test_a_default_model_drafts_for_those_with_its_tokenizer(models_folder
 
 async def test_a_default_that_is_no_model_is_refused(running: Running) -> None:
     with pytest.raises(UnknownModelError, match="no model 'nobody' here"):
-        with_drafts(running.models, "nobody")
+        check_default(running.models, "nobody")
 
 
 async def test_a_resumed_stream_keeps_its_drafts_or_has_none(running: Running) -> None:

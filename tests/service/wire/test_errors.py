@@ -98,6 +98,8 @@ BAD_FIELDS = [
     ({"resume_token_ids": [331]}, "resume_token_ids[0]", "331", "0 to 330"),
     ({"text": "a" * (1 << 20) + "b"}, "text", "1048577 bytes", "at most 1048576"),
     ({"token_ids": pb.TokenIds()}, "token_ids.ids", "empty", "at least one"),
+    ({"token_ids": pb.TokenIds(ids=[3] * ((1 << 20) + 1))}, "token_ids.ids", "1048577 tokens", "at most 1048576"),
+    ({"text": "a" * 8192, **output(prompt_logprobs=True)}, "output.prompt_logprobs", "8193 tokens", "at most 8192"),
     ({"token_ids": pb.TokenIds(ids=[1, 331])}, "token_ids.ids[1]", "331", "0 to 330"),
     ({"model": "transformer", "text": ""}, "text", "empty", "source"),
     ({"model": "transformer", "text": "2" * 150}, "text", "151 tokens", "at most 150 tokens"),

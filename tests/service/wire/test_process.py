@@ -227,10 +227,11 @@ def test_settings_come_from_flags_then_the_environment_then_the_file(models_fold
 
 def test_a_server_loads_nothing_of_training_or_export(models_folder):
     program = (
-        "import asyncio, json, sys; from service.engine import EngineSettings; from service.models import load_models\n"
+        "import asyncio, json, sys; from service.engine import EngineSettings\n"
+        "from service.loading import Loader, load_models\n"
         "import service.__main__, service.client; from service.wire.server import Server; from pathlib import Path\n"
         "async def main():\n"
-        "    models = load_models(Path(sys.argv[1]), 'cpu', 1, EngineSettings())\n"
+        "    models = load_models(Loader(Path(sys.argv[1]), 'cpu', EngineSettings(), 1))\n"
         "    server = Server(models, 9)\n"
         "    await server.start('127.0.0.1', 0); await server.drain(0); await server.stop()\n"
         "asyncio.run(main())\n"

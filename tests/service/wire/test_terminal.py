@@ -87,7 +87,7 @@ async def test_errors_are_one_line(running: Running):
 async def test_the_command_line_is_checked():
     code, _, errors = await run("gru")
     assert code == 2
-    assert errors.splitlines()[-1].endswith("give MODEL and PROMPT, or --list")
+    assert errors.splitlines()[-1].endswith("give MODEL and PROMPT, or --list, --load or --unload")
     code, _, errors = await run("--list", "--tls-ca", "nowhere.pem")
     assert code == 2
     assert errors.splitlines()[-1].endswith("argument --tls-ca: nowhere.pem: No such file or directory")
