@@ -166,6 +166,8 @@ class Outlet:
 
     def append(self, token: int, scored: ScoredToken | None = None) -> None:
         """Take the sample's next token; those that are only replayed go no further."""
+        if self.closed:
+            return
         if self.replayed:
             self.replayed -= 1
             return

@@ -93,7 +93,7 @@ def _full(what: str, command: Sequence[str], look: Callable[[], dict[str, str]],
 
 def _digests(folder: Path) -> dict[str, str]:
     """Return the digests of the checkpoint, or of every file of every version."""
-    paths = [folder / "checkpoint.pt"] if (folder / "checkpoint.pt").exists() else sorted(folder.glob("*/*/*"))
+    paths = [folder / "checkpoint.pt"] if (folder / "checkpoint.pt").exists() else sorted(folder.glob("[!.]*/*/*"))
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
