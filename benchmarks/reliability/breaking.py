@@ -41,14 +41,23 @@ def breaking(*arguments):
 Runner.step = breaking
 sys.exit(main())
 """
-# The time of day goes a day on or back whenever it is looked at.
+# From the step after so many on, the time of day goes a day on or back whenever it is looked at.
 _JUMPS = """
 import itertools, sys, time
-real, way = time.time, itertools.cycle((86400, -86400))
-time.time = lambda: real() + next(way)
+from bundle.runner import Runner
 from service.__main__ import main
+step, steps = Runner.step, []
+real, way = time.time, itertools.cycle((86400, -86400))
+def jumping(*arguments):
+    steps.append(None)
+    if len(steps) == 50:
+        time.time = lambda: real() + next(way)
+    return step(*arguments)
+Runner.step = jumping
 sys.exit(main())
 """
+# So that a step takes more memory than a server has beside.
+_LARGE_STEPS = ("--chunk-tokens", "8192")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +124,14 @@ async def clock(models: Path, folder: Path) -> Claim:
     right = sum(reader.tokens == expected.tokens and reader.code is grpc.StatusCode.OK for reader in readers)
     return Claim(
         "A clock that jumps ends no stream, also not one with a deadline.",
-        f"the time of day jumps by a day whenever it is looked at: {right} of {_STREAMS} streams whole",
+        f"once streams run, the time of day jumps by a day whenever it is looked at: {right} of {_STREAMS} whole",
         right == _STREAMS,
     )
 
 
 async def memory(models: Path, folder: Path) -> Claim:
     """Take the address space that is left while long prompts come."""
-    with _server(models, folder, *_SERVICE) as server:
+    with _server(models, folder, *_SERVICE, flags=_LARGE_STEPS) as server:
         async with _channel(server) as channel:
             await _read(channel, "transformer-lm", prompt=2, tokens=8)
             size = psutil.Process(server.process.pid).memory_info().vms
@@ -140,10 +149,10 @@ async def memory(models: Path, folder: Path) -> Claim:
 
 
 @contextlib.contextmanager
-def _server(models: Path, folder: Path, *program: str) -> Iterator[Broken]:
+def _server(models: Path, folder: Path, *program: str, flags: Sequence[str] = ()) -> Iterator[Broken]:
     """Start a server, and end it with the block."""
     log = folder / "server.log"
-    command = [sys.executable, *program, "--models", str(models), "--port", "0", "--threads", "1", *_LIMIT]
+    command = [sys.executable, *program, "--models", str(models), "--port", "0", "--threads", "1", *_LIMIT, *flags]
     with log.open("w") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
     try:

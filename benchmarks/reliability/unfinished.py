@@ -36,8 +36,8 @@ def measure(folder: Path, rounds: int) -> list[Claim]:
     return [
         _killed_training(training, run, rounds),
         _killed_export(export, models, lasts, rounds),
-        _full("training", training, lambda: _digests(run), "checkpoint"),
-        _full("export", export, lambda: _digests(models), "versions"),
+        _full("training", training, lambda: _digests(run), "the checkpoint"),
+        _full("export", export, lambda: _digests(models), "every version"),
     ]
 
 
@@ -84,7 +84,7 @@ def _full(what: str, command: Sequence[str], look: Callable[[], dict[str, str]],
     same = {name: digest for name, digest in look().items() if name in before} == before
     one = len([line for line in lines if "Traceback" in line]) == 0 and "File too large" in (lines or [""])[-1]
     return Claim(
-        f"A full disk ends {what} with one line, and leaves the {kept} as they were.",
+        f"A full disk ends {what} with one line, and leaves {kept} as it was.",
         f"files of {_FULL:,} bytes at most: exit code {process.returncode}, {(lines or ['nothing'])[-1]!r}; "
         f"{len(before)} files {'untouched' if same else 'CHANGED'}",
         process.returncode not in (0, None) and one and same,
