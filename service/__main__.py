@@ -25,7 +25,7 @@ from service.models import ServedModel, UnknownModelError
 from service.settings import Settings, SettingsError, read_settings
 from service.versions import Versions
 from service.wire.calls import Calls
-from service.wire.entrance import Entrance, read_entrance
+from service.wire.entrance import Entrance, read_entrance, warn_of_what_is_open
 from service.wire.limits import Bounds, Limits
 from service.wire.server import PortError, Server
 from service.wire.tls import TlsError
@@ -97,6 +97,7 @@ async def serve(versions: Versions, settings: Settings, entrance: Entrance) -> i
     server = Server(versions.models, most, calls, versions=versions, reflection=tells, limits=limits)
     with served(server.metrics, settings.host, settings.metrics_port) as metrics:
         address = await server.start(settings.host, settings.port, entrance.credentials)
+        warn_of_what_is_open(settings)
         if settings.health_port is not None:
             print(f"health on {await server.answer_probes(settings.host, settings.health_port)}", flush=True)
         for model in versions.models:

@@ -26,7 +26,7 @@ class Entrance:
 
 
 def read_entrance(settings: Settings) -> Entrance:
-    """Read the certificates and the callers, and warn of what is open.
+    """Read the certificates and the callers.
 
     Raises:
         TlsError, CallersError: the files cannot be used.
@@ -36,12 +36,13 @@ def read_entrance(settings: Settings) -> Entrance:
         credentials = server_credentials(Tls(settings.tls_cert, settings.tls_key, settings.tls_client_ca))
     if settings.callers is not None:
         callers = watched_callers(settings.callers)
-    if not _is_loopback(settings.host):
-        _warn(settings)
     return Entrance(Access(callers, Role(settings.anonymous_role)), credentials)
 
 
-def _warn(settings: Settings) -> None:
+def warn_of_what_is_open(settings: Settings) -> None:
+    """Log what others than programs of this machine may do without being asked."""
+    if _is_loopback(settings.host):
+        return
     if settings.tls_cert is None:
         _log.warning("%s is not the loopback address, and without --tls-cert nothing is encrypted", settings.host)
     if settings.callers is None and settings.tls_client_ca is None:
