@@ -101,9 +101,9 @@ class Engine:
         """Let `request` run as soon as rows are free for all of its samples and it is its turn.
 
         Raises:
-            QueueFull, TooLate, EngineStopped: as `admit` does.
+            QueueFull, EngineStopped: as `admit` does.
         """
-        self.admit(request.tenant, request.deadline)
+        self._check_room()
         self._check(request)
         stream = Stream(request, self._inbox, self._clock)
         self._streams.add(stream)
@@ -126,18 +126,12 @@ class Engine:
             TooLate: its turn is not expected before its deadline.
             EngineStopped: the engine was stopped or has failed.
         """
-        if self._inbox.closed or self._thread is None:
-            raise EngineStopped("the engine does not run")
-        load, now = self.load(), self._clock()
-        if not load.running and not load.waiting:
-            self._pace.resume(now)
-        room = max(0, load.rows - load.running)
-        if load.waiting >= load.queue_limit + room:
-            raise QueueFull(self._pace.promise(load.waiting, now), load.waiting, load.queue_limit)
-        if deadline is not None and load.waiting > room and self._pace.known:
-            wait = self._pace.seconds_for(self._before(tenant, load.waiting - room), now)
+        waiting, room = self._check_room()
+        if deadline is not None and waiting > room and self._pace.known:
+            now = self._clock()
+            wait = self._pace.seconds_for(self._before(tenant, waiting - room), now)
             if wait > deadline - now:
-                raise TooLate(self._pace.promise(load.waiting, now), wait, deadline - now)
+                raise TooLate(self._pace.promise(waiting, now), wait, deadline - now)
 
     def load(self) -> Load:
         """How busy the engine is."""
@@ -152,6 +146,18 @@ class Engine:
         departed = batch.departed_tokens
         waiting = self._submitted_tokens - departed
         return Work(batch.running_requests, waiting, batch.prompt_tokens, batch.generated_tokens)
+
+    def _check_room(self) -> tuple[int, int]:
+        """Return how many requests wait, and how many rows are free. Raises QueueFull, EngineStopped."""
+        if self._inbox.closed or self._thread is None:
+            raise EngineStopped("the engine does not run")
+        load, now = self.load(), self._clock()
+        if not load.running and not load.waiting:
+            self._pace.resume(now)
+        room = max(0, load.rows - load.running)
+        if load.waiting >= load.queue_limit + room:
+            raise QueueFull(self._pace.promise(load.waiting, now), load.waiting, load.queue_limit)
+        return load.waiting, room
 
     def _before(self, tenant: str, waiting: int) -> int:
         """Return how many of `waiting` requests have their turn before a new one of `tenant`, if tenants take turns."""
