@@ -11,6 +11,7 @@ import pytest
 
 from tests.exported import Bundles
 from tests.service.wire.running import SERVICE, Process, serve, start_process
+from tests.service.wire.versions import put
 
 LABELS = ("gru", "transformer-lm", "transformer")
 
@@ -69,3 +70,12 @@ def process(models_folder: Path):
     yield start
     for left in processes:
         left.kill()
+
+
+@pytest.fixture
+def folder(bundles: Bundles, tmp_path: Path) -> Path:
+    """A folder with the first version of a model."""
+    for label in ("lstm", "transformer-lm", "gru-seq2seq"):
+        bundles.path(label)  # exported while nothing waits
+    put(bundles, "gru", tmp_path, "mine", 1)
+    return tmp_path
