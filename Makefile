@@ -52,7 +52,7 @@ check: install  ## Lint, format, types, protos, images, compose files, manifests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/buf lint protos
+	$(BIN)/buf lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash deploy/check.sh
 
 format: install  ## Format the code and mend what ruff can mend
