@@ -1,0 +1,48 @@
+"""Exporting an inspection graph: its gate, and who is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bundle.folder import open_bundle
+from tests.exported import Bundles
+from tests.tiny import TINY, tiny_model
+
+
+@pytest.mark.parametrize("label", [label for label in TINY if tiny_model(label).views])
+def test_views_are_listed_in_the_manifest_and_passed_their_gate(bundles: Bundles, label: str) -> None:
+    manifest = open_bundle(bundles.path(label)).manifest
+    assert manifest.views == bundles.subject(label).model.views
+    checks = {check.name: check for check in manifest.parity.checks}
+    for name in ("views as torch", "views as served", "attention sums", "views within"):
+        assert checks[name].largest_error <= checks[name].tolerance <= 1e-4
+        assert len(checks[name].shapes) >= 5
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Sum", "Sum declares no views: there is nothing to show (StepModel.views)"),
+        ("ShowsNothing", "check 'traces' failed: NotImplementedError: ShowsNothing declares views and has no look()"),
+        ("ShowsOther", "check 'views as served' failed at 3x1: error "),
+        ("ShowsAhead", "check 'views within' failed at 3x2: error "),
+        ("ShowsTooMuch", "check 'attention sums' failed at 3x1: error "),
+    ],
+)
+def test_wrong_views_are_refused_in_one_line_and_leave_nothing(
+    export_own: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, message: str
+) -> None:
+    assert export_own(name, "--with-attention") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"export: refused, nothing written: {message}")
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_model_from_outside_shows_what_it_declares(
+    export_own: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert export_own("Shows", "--with-attention") == 0
+    bundle = open_bundle(tmp_path / capsys.readouterr().out.splitlines()[-1])
+    assert [view.output for view in bundle.manifest.views] == ["decoder_0_uniform", "decoder_0_total"]
+    assert bundle.manifest.files["inspect.onnx"].bytes > 0
