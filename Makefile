@@ -55,7 +55,7 @@ check: install  ## Lint, format, types, protos, pages, images, compose files, ma
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/buf lint protos
+	$(BIN)/buf lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash protos/breaking.sh
 	$(BIN)/python -m mkdocs build --strict
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash deploy/check.sh

@@ -12,4 +12,6 @@ fi
 old=$(mktemp -d)
 trap 'rm -rf "$old"' EXIT
 git archive "$since" protos | tar -x -C "$old"
-buf breaking protos --against "$old/protos"
+rm -f "$old/protos/buf.yaml"
+cp buf.yaml "$old"
+buf breaking --against "$old"

@@ -1,5 +1,6 @@
 """The site that is made of docs/: whole, without a network, and true to the .proto files."""
 
+import importlib
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,9 +9,9 @@ import pytest
 import yaml
 
 from docs.site import formulas, links, protocol
-from protos.seqstream.v1 import generation_pb2, model_pb2
 
 ROOT = Path(__file__).parents[2]
+PROTOCOL = protocol.pages(ROOT)
 
 
 class Addresses(HTMLParser):
@@ -62,9 +63,10 @@ def test_a_formula_that_cannot_be_drawn_is_an_error():
         formulas.drawn(r'<div class="arithmatex">\[\begin{aligned} a &amp;= b \end{aligned}\]</div>')
 
 
-@pytest.mark.parametrize("file", [generation_pb2.DESCRIPTOR, model_pb2.DESCRIPTOR], ids=lambda file: file.name)
-def test_the_reference_has_every_method_field_and_value_with_its_comment(file):
-    reference = protocol.pages(ROOT)[file.name]
+@pytest.mark.parametrize("name", sorted(PROTOCOL))
+def test_the_reference_has_every_method_field_and_value_with_its_comment(name):
+    reference = PROTOCOL[name]
+    file = importlib.import_module(name.replace("/", ".").replace(".proto", "_pb2")).DESCRIPTOR
     rows = re.findall(r"^\| \d+ \| `(\w+)` \|(?: .* \|)? (.*) \|$", reference, re.MULTILINE)
     assert all(comment for _, comment in rows)
     expected = sorted(
