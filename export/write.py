@@ -92,7 +92,8 @@ def write_bundle(
         draft = _verified(subject, Bundle(folder, draft), precision, threads)
         files = {path.name: FileEntry(sha256=digest(path), bytes=path.stat().st_size) for path in _sorted(folder)}
         manifest = draft.model_copy(update={"files": files})
-        text = manifest.model_dump_json(indent=2)
+        # What is not used is not written: a program that does not know it yet reads the bundle all the same.
+        text = manifest.model_dump_json(indent=2, exclude=None if manifest.views else {"views"})
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
         open_bundle(folder)
         _publish(folder, target.path)
