@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -24,11 +24,16 @@ Shown = TypeVar("Shown")
 _INCHES_PER_PIECE, _LEAST_INCHES, _MOST_INCHES = 0.17, 1.7, 13.0
 _INCHES_PER_UNIT, _MOST_UNIT_INCHES = 0.045, 2.2
 _MOST_LABELS = 96
+_DARK = 6.0  # times what each place has where all have the same
 _MOST_WIDTH = 16.0
 _MOST_PANELS = 64
 # Each is asked for the characters that those before it have not.
 _FONTS = ("DejaVu Sans", "Noto Sans CJK KR", "Noto Sans CJK JP", "NanumGothic", "Noto Sans Devanagari", "Noto Emoji")
-_KINDS = {"encoder_self": "encoder", "decoder_self": "self-attention", "cross": "attention to the source"}
+_KINDS = {
+    "encoder_self": "attention in the encoder",
+    "decoder_self": "self-attention",
+    "cross": "attention to the source",
+}
 _SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥", "": "·"}
 
 
@@ -91,10 +96,11 @@ def _page(
 
 
 def _draw_map(axes: Axes, each: AttentionMap) -> None:
-    axes.imshow(each.weights, cmap="Blues", vmin=0, aspect="auto", interpolation="nearest")
-    _label(axes.set_xticks, each.columns)
-    _label(axes.set_yticks, each.rows)
-    axes.tick_params(length=0, pad=2, top=False, labelrotation=0)
+    # Where everything is looked at alike, nothing is dark.
+    most = max(float(each.weights.max()), min(1.0, _DARK / len(each.columns)))
+    axes.imshow(each.weights, cmap="Blues", vmin=0, vmax=most, aspect="auto", interpolation="nearest")
+    _label(axes, "x", each.columns)
+    _label(axes, "y", each.rows)
     head = "mean of heads" if each.head is None else f"head {each.head}"
     axes.set_title(f"{_KINDS[each.kind]}, layer {each.layer}, {head}")
 
@@ -105,20 +111,26 @@ def _draw_activation(axes: Axes, each: Activation) -> None:
     else:
         most = max(float(abs(each.values).max()), 1e-6)
         image = axes.imshow(each.values.T, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
-    _label(axes.set_xticks, each.times)
+    _label(axes, "x", each.times)
     axes.set_yticks([])
     axes.set_ylabel(f"{len(each.units)} of {each.total_units} units")
-    axes.tick_params(length=0, pad=2)
     axes.set_title(f"{each.name.replace('_', ' ')}, {each.part}, layer {each.layer}")
     assert axes.figure is not None
-    axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03)
+    axes.figure.colorbar(image, ax=axes, pad=0.01, fraction=0.03).outline.set_visible(False)
 
 
-def _label(ticks: Callable[..., object], pieces: Sequence[Piece]) -> None:
-    """Write the pieces along an axis; of very many only some."""
+def _label(axes: Axes, side: Literal["x", "y"], pieces: Sequence[Piece]) -> None:
+    """Write the pieces along an axis; of very many only some, and long ones on their side."""
     every = -(-len(pieces) // _MOST_LABELS)
     places = range(0, len(pieces), every)
-    ticks(list(places), [label(pieces[place]) for place in places])
+    labels = [label(pieces[place]) for place in places]
+    (axes.set_xticks if side == "x" else axes.set_yticks)(list(places), labels)
+    axes.tick_params(axis=side, length=0, pad=2)
+    if side == "x":
+        for tick in axes.get_xticklabels():
+            tick.set_rotation(0 if len(tick.get_text()) == 1 else 90)
+    for spine in axes.spines.values():
+        spine.set_color("0.75")
 
 
 def label(piece: Piece) -> str:

@@ -49,7 +49,7 @@ class InspectionServicer(InspectionServiceServicer):
             if reading is not None:
                 maps = [(1 if request.mean_of_heads else len(_heads(request, view)), view) for view in views]
                 values = sum(count * reading.shape(view)[0] * reading.shape(view)[1] for count, view in maps)
-                check_size(checks, "maps", values, "fewer layers or heads, mean_of_heads, or a shorter text")
+                check_size(checks, values, "fewer layers or heads, mean_of_heads, or a shorter text")
             checks.raise_if_any()
             assert reading is not None, "an unusable prompt is a violation"
             response = pb.AttendResponse(model=model.reference, sequences=_sequences(reading, model))
@@ -67,7 +67,7 @@ class InspectionServicer(InspectionServiceServicer):
             most = request.max_units if request.HasField("max_units") else USUAL_UNITS
             if reading is not None:
                 values = sum(reading.times(view.part) * min(most, view.size) for view in views)
-                check_size(checks, "activations", values, "fewer names, layers or max_units, or a shorter text")
+                check_size(checks, values, "fewer names, layers or max_units, or a shorter text")
             checks.raise_if_any()
             assert reading is not None, "an unusable prompt is a violation"
             response = pb.InspectResponse(model=model.reference, sequences=_sequences(reading, model))

@@ -10,7 +10,7 @@ from service.inspection import MOST_TOKENS, MOST_VALUES, Reading
 from service.models import ServedModel
 from service.wire.checks import Checks
 from service.wire.convert import ATTENTIONS
-from service.wire.prompt import read_continuation, read_prompt
+from service.wire.prompt import prompt_field, read_continuation, read_prompt
 from service.wire.refusals import nothing_to_show
 
 Request = pb.AttendRequest | pb.InspectRequest
@@ -30,13 +30,15 @@ async def read_sequences(request: Request, model: ServedModel, checks: Checks) -
     if prompt is None or (has_source and not continuation):
         return None
     reading = Reading.of(prompt.source, prompt.tokens, continuation)
-    for name, field, tokens in (("the prompt", "prompt", reading.source or ()), ("all", "prompt", reading.read)):
-        given = f"{len(tokens)} tokens" if name == "the prompt" else f"{len(tokens)} tokens, its continuation included"
-        checks.require(len(tokens) <= MOST_TOKENS, field, given, f"at most {MOST_TOKENS} can be inspected")
-    limit = model.manifest.context_limit
-    if limit is not None and limit < MOST_TOKENS:
-        fits = len(reading.read) <= limit
-        checks.require(fits, "prompt", f"{len(reading.read)} tokens in all", f"at most {limit}, the model's context")
+    field, limit = prompt_field(request), model.manifest.context_limit or MOST_TOKENS
+    source, read = len(reading.source or ()), len(reading.read)
+    checks.require(source <= MOST_TOKENS, field, f"{source} tokens", f"at most {MOST_TOKENS} can be inspected")
+    if has_source:
+        field = "continuation"
+    if read > MOST_TOKENS or limit >= MOST_TOKENS:
+        checks.require(read <= MOST_TOKENS, field, f"{read} tokens in all", f"at most {MOST_TOKENS} can be inspected")
+    else:
+        checks.require(read <= limit, field, f"{read} tokens in all", f"at most {limit}, the model's context")
     return reading
 
 
@@ -72,9 +74,9 @@ def choose_activations(request: pb.InspectRequest, model: ServedModel, checks: C
     return _of_layers(request.layers, chosen, checks)
 
 
-def check_size(checks: Checks, field: str, values: int, advice: str) -> None:
+def check_size(checks: Checks, values: int, advice: str) -> None:
     """Require that a response is not too long."""
-    checks.require(values <= MOST_VALUES, field, f"{values} values", f"at most {MOST_VALUES}: {advice}")
+    checks.require(values <= MOST_VALUES, "layers", f"such that {values} numbers answer", f"{MOST_VALUES}: {advice}")
 
 
 def _of_layers(layers: Sequence[int], views: Iterable[ViewSpec], checks: Checks) -> list[ViewSpec]:

@@ -49,7 +49,7 @@ async def read_prompt(request: Request, model: ServedModel, checks: Checks) -> P
         return Prompt(None, tuple(token_ids), len(token_ids))
     given = len(token_ids)
     allowed = f"at most {manifest.source_limit} tokens, what the encoder of {model.reference} takes"
-    checks.require(given <= manifest.source_limit, _field(request), f"{given} tokens", allowed)
+    checks.require(given <= manifest.source_limit, prompt_field(request), f"{given} tokens", allowed)
     return Prompt(tuple(token_ids), (manifest.special_tokens.bos,), given)
 
 
@@ -97,7 +97,7 @@ def check_room(checks: Checks, prompt: Prompt, more: int, model: ServedModel, re
     if limit is not None:
         given = f"{len(prompt.tokens)} tokens, with {more} more to come"
         holds = len(prompt.tokens) + more <= limit
-        checks.require(holds, _field(request), given, f"at most {limit} in all, the context of {model.reference}")
+        checks.require(holds, prompt_field(request), given, f"at most {limit} in all, the context of {model.reference}")
 
 
 async def _prompt_ids(request: Request, model: ServedModel, checks: Checks) -> Sequence[int] | None:
@@ -144,5 +144,6 @@ def _given_ids(token_ids: Sequence[int], model: ServedModel, checks: Checks) -> 
     return token_ids if usable and checks.tokens("token_ids.ids", token_ids, known) else None
 
 
-def _field(request: Request) -> str:
+def prompt_field(request: Request) -> str:
+    """Return the field that the prompt is in."""
     return {"token_ids": "token_ids.ids", "messages": "messages"}.get(request.WhichOneof("prompt") or "", "text")

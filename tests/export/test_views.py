@@ -25,9 +25,9 @@ def test_views_are_listed_in_the_manifest_and_passed_their_gate(bundles: Bundles
     [
         ("Sum", "Sum declares no views: there is nothing to show (StepModel.views)"),
         ("ShowsNothing", "check 'traces' failed: NotImplementedError: ShowsNothing declares views and has no look()"),
-        ("ShowsOther", "check 'views as served' failed at 3x1: error "),
-        ("ShowsAhead", "check 'views within' failed at 3x2: error "),
-        ("ShowsTooMuch", "check 'attention sums' failed at 3x1: error "),
+        ("ShowsOther", "check 'views as served' failed at 1x1: error "),
+        ("ShowsAhead", "check 'views within' failed at 1x2: error "),
+        ("ShowsTooMuch", "check 'attention sums' failed at 1x1: error "),
     ],
 )
 def test_wrong_views_are_refused_in_one_line_and_leave_nothing(

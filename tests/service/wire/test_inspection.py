@@ -179,8 +179,8 @@ async def test_what_a_model_has_not_is_told_with_what_it_has(running: Running):
         ({"kinds": [pb.ATTENTION_KIND_CROSS]}, r"kinds\[0\] is ATTENTION_KIND_CROSS; allowed: .*DECODER_SELF"),
         ({"kinds": [99]}, r"kinds\[0\] is 99; allowed"),
         ({"layers": [0] * 1025}, "layers is 1025 entries; allowed: at most 1024"),
-        ({"text": "Wx" * 40}, r"prompt is 81 tokens in all; allowed: at most 64, the model's context"),
-        ({"text": "Wx" * 300}, r"prompt is 601 tokens, its continuation included; allowed: at most 512"),
+        ({"text": "Wx" * 40}, r"text is 81 tokens in all; allowed: at most 64, the model's context"),
+        ({"text": "Wx" * 300}, r"text is 601 tokens in all; allowed: at most 512 can be inspected"),
         ({"continuation_text": "Wx" * 300}, r"continuation_text is 600 tokens; allowed: 0 to 512"),
     ],
 )
@@ -210,9 +210,9 @@ async def test_a_response_that_would_be_too_long_is_refused_with_advice(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("service.wire.looking.MOST_VALUES", 1000)  # no tiny model has as many as the real limit
-    with pytest.raises(InvalidArgument, match=r"activations is \d+ values; allowed: at most 1000: fewer names, layers"):
+    with pytest.raises(InvalidArgument, match=r"layers is such that \d+ numbers answer; allowed: 1000: fewer names"):
         await client.inspect("gru", TEXT)
-    with pytest.raises(InvalidArgument, match=r"maps is \d+ values; allowed: at most 1000: fewer layers or heads"):
+    with pytest.raises(InvalidArgument, match=r"layers is such that \d+ numbers answer; allowed: 1000: fewer layers"):
         await client.attend("transformer", SOURCE, TARGET)
 
 
