@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from service.terminal.connection import Connection
@@ -33,5 +33,5 @@ class Command:
     text: str
     examples: tuple[str, ...]
     add: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace, Connection], Awaitable[int]]
+    run: Callable[[argparse.Namespace, Connection], Coroutine[None, None, int]]
     connects: bool = True

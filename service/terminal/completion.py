@@ -24,7 +24,7 @@ async def _run(given: argparse.Namespace, _: Connection) -> int:
     return 0
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="completion",
     arguments="SHELL",
     about="print what completes it in a shell",

@@ -16,6 +16,7 @@ from service.terminal.connection import Connection
 from service.terminal.prompt import add_prompt, prompt
 from service.terminal.sampling import add_sampling, options
 from service.wire.continued import Generation
+from service.wire.options import Options
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +37,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
 async def _run(given: argparse.Namespace, there: Connection) -> int:
     asked, text = options(given), prompt(given)
     if given.alternatives is not None:
-        asked.update(logprobs=True, top_logprobs=given.alternatives, max_tokens_per_message=1)
+        asked.update(Options(logprobs=True, top_logprobs=given.alternatives, max_tokens_per_message=1))
     async with there.client() as client:
         begun = time.monotonic()
         generation = client.generate(given.model, text, timeout=given.timeout, **asked)
@@ -87,7 +88,7 @@ def _scored(delta: Delta) -> str:
     return f"{token.token_id:7} {token.logprob:8.3f} {text}{alternatives(token)}\n"
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="generate",
     arguments="MODEL [PROMPT]",
     about="generate text",

@@ -23,7 +23,7 @@ async def _run(given: argparse.Namespace, there: Connection) -> int:
     return 0 if status == "SERVING" else 1
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="health",
     arguments="[MODEL]",
     about="ask whether it serves",

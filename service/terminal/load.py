@@ -20,7 +20,7 @@ async def _run(given: argparse.Namespace, there: Connection) -> int:
     return 0
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="load",
     arguments="MODEL",
     about="have a version served; for admins",

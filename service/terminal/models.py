@@ -80,7 +80,7 @@ def _rounded(number: int) -> str:
     return str(number)
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="models",
     arguments="[MODEL]",
     about="list what is served",

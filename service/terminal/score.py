@@ -47,7 +47,7 @@ def _print(score: Score, tokens: list[TextToken], text: str) -> None:
     print(f"{count} tokens, log-probability {score.total_logprob:.3f}, perplexity {math.exp(-mean):.2f} a token")
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="score",
     arguments="MODEL PROMPT CONTINUATION",
     about="tell how probable a continuation is",

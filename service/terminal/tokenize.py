@@ -32,7 +32,7 @@ async def _run(given: argparse.Namespace, there: Connection) -> int:
     return 0
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="tokenize",
     arguments="MODEL TEXT",
     about="show the tokens of a text",

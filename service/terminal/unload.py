@@ -22,7 +22,7 @@ async def _run(given: argparse.Namespace, there: Connection) -> int:
     return 0
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="unload",
     arguments="MODEL",
     about="let a version go; for admins",
