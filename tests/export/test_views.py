@@ -1,12 +1,17 @@
 """Exporting an inspection graph: its gate, and who is refused."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bundle.folder import open_bundle
-from tests.exported import Bundles
+from bundle.inspector import Inspector
+from export.quantize.precision import Precision
+from export.write import Target, write_bundle
+from tests.exported import MAX_LOSS, Bundles
 from tests.tiny import TINY, tiny_model
 
 
@@ -37,6 +42,26 @@ def test_wrong_views_are_refused_in_one_line_and_leave_nothing(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"export: refused, nothing written: {message}")
     assert not (tmp_path / "models").exists()
+
+
+def test_a_rounded_bundle_shows_the_model_before_rounding(bundles: Bundles, tmp_path: Path) -> None:
+    precision = Precision("w8a8", MAX_LOSS, bundles.text("gru"))
+    bundle = write_bundle(bundles.subject("gru"), Target(tmp_path, "gru", 1), 1, precision, views=True)
+    assert bundle.manifest.precision == "w8a8"
+    tokens, outputs = np.arange(5, 30), [view.output for view in bundle.manifest.views]
+    rounded = Inspector(bundle).look(tokens, None, outputs)
+    plain = Inspector(open_bundle(bundles.path("gru"))).look(tokens, None, outputs)
+    for output in outputs:
+        np.testing.assert_array_equal(rounded[output], plain[output])
+
+
+def test_a_bundle_without_views_says_nothing_of_them(
+    export_own: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert export_own("Shows") == 0
+    path = tmp_path / capsys.readouterr().out.splitlines()[-1]
+    assert "views" not in json.loads((path / "bundle.json").read_text())
+    assert not (path / "inspect.onnx").exists()
 
 
 def test_a_model_from_outside_shows_what_it_declares(
