@@ -116,8 +116,8 @@ def test_the_attention_of_a_causal_model_is_that_of_its_own_library(name, tmp_pa
 
 
 def test_the_attention_of_marian_is_that_of_its_own_library(tmp_path, capsys):
-    MARIAN._attn_implementation = "eager"
     theirs = transformers.MarianMTModel(MARIAN).eval()
+    theirs.set_attn_implementation("eager")
     save(theirs, tmp_path / "theirs")
     assert main([str(tmp_path / "theirs"), "--out", str(tmp_path / "run")]) == 0, capsys.readouterr().err
     model = load_run(tmp_path / "run").model
