@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-
-import numpy as np
 
 from bundle.inspector import Inspector
 from bundle.manifest import ViewSpec
@@ -52,10 +51,9 @@ class InspectionServicer(InspectionServiceServicer):
                 check_size(checks, values, "fewer layers or heads, mean_of_heads, or a shorter text")
             checks.raise_if_any()
             assert reading is not None, "an unusable prompt is a violation"
-            response = pb.AttendResponse(model=model.reference, sequences=_sequences(reading, model))
-            for view, weights in zip(views, await self._look(call, inspector, reading, views), strict=True):
-                response.maps.extend(_maps(request, view, weights))
-            return response
+            found = await self._look(call, inspector, reading, views)
+            # Means of many heads, and the texts of many tokens, would hold up the event loop.
+            return await asyncio.to_thread(_attended, request, model, reading, list(zip(views, found, strict=True)))
 
     async def Inspect(self, request: pb.InspectRequest, context: Context) -> pb.InspectResponse:  # noqa: N802
         """Return activations over time."""
@@ -70,10 +68,8 @@ class InspectionServicer(InspectionServiceServicer):
                 check_size(checks, values, "fewer names, layers or max_units, or a shorter text")
             checks.raise_if_any()
             assert reading is not None, "an unusable prompt is a violation"
-            response = pb.InspectResponse(model=model.reference, sequences=_sequences(reading, model))
-            for view, found in zip(views, await self._look(call, inspector, reading, views), strict=True):
-                response.activations.append(_activation(view, found, most))
-            return response
+            found = await self._look(call, inspector, reading, views)
+            return await asyncio.to_thread(_inspected, most, model, reading, list(zip(views, found, strict=True)))
 
     def _find(self, request: pb.AttendRequest | pb.InspectRequest, call: Call) -> tuple[ServedModel, Inspector]:
         """Return the model, and what looks into it. Raises UnknownModelError, Refusal."""
@@ -95,6 +91,20 @@ class InspectionServicer(InspectionServiceServicer):
             raise refusals.inspection_busy(str(error)) from None
 
 
+def _attended(
+    request: pb.AttendRequest, model: ServedModel, reading: Reading, found: Sequence[tuple[ViewSpec, Floats]]
+) -> pb.AttendResponse:
+    maps = (one for view, weights in found for one in _maps(request, view, weights))
+    return pb.AttendResponse(model=model.reference, sequences=_sequences(reading, model), maps=maps)
+
+
+def _inspected(
+    most: int, model: ServedModel, reading: Reading, found: Sequence[tuple[ViewSpec, Floats]]
+) -> pb.InspectResponse:
+    activations = (_activation(view, values, most) for view, values in found)
+    return pb.InspectResponse(model=model.reference, sequences=_sequences(reading, model), activations=activations)
+
+
 def _heads(request: pb.AttendRequest, view: ViewSpec) -> list[int]:
     """Return the heads that are shown, ascending."""
     return sorted({head for head in request.heads if head < view.size}) if request.heads else list(range(view.size))
@@ -103,7 +113,7 @@ def _heads(request: pb.AttendRequest, view: ViewSpec) -> list[int]:
 def _maps(request: pb.AttendRequest, view: ViewSpec, weights: Floats) -> list[pb.AttentionMap]:
     heads = _heads(request, view)
     if request.mean_of_heads and heads:
-        return [_map(view, weights[heads].mean(axis=0, dtype=np.float64).astype(np.float32), None)]
+        return [_map(view, weights[heads].mean(axis=0), None)]
     return [_map(view, weights[head], head) for head in heads]
 
 
