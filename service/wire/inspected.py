@@ -51,11 +51,18 @@ class Units(TypedDict, total=False):
 
 
 def attend_request(model: str, prompt: Prompt, continuation: Continuation, **options: Unpack[Maps]) -> pb.AttendRequest:
-    """Return the request. Raises ValueError for a kind that there is not."""
-    kinds = options.pop("kinds", ())
+    """Return the request. Raises TypeError for an option, and ValueError for a kind, that there is not."""
+    _check_names(options, Maps.__annotations__)
+    kinds = options.get("kinds", ())
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"no kind of attention {unknown[0]!r}; there are {', '.join(KINDS)}")
-    request = pb.AttendRequest(model=model, kinds=[KINDS[kind] for kind in kinds], **options)
+    request = pb.AttendRequest(
+        model=model,
+        kinds=[KINDS[kind] for kind in kinds],
+        layers=options.get("layers", ()),
+        heads=options.get("heads", ()),
+        mean_of_heads=options.get("mean_of_heads", False),
+    )
     put_prompt(request, prompt)
     _put_continuation(request, continuation)
     return request
@@ -64,7 +71,8 @@ def attend_request(model: str, prompt: Prompt, continuation: Continuation, **opt
 def inspect_request(
     model: str, prompt: Prompt, continuation: Continuation, **options: Unpack[Units]
 ) -> pb.InspectRequest:
-    """Return the request."""
+    """Return the request. Raises TypeError for an option that there is not."""
+    _check_names(options, Units.__annotations__)
     request = pb.InspectRequest(model=model, **options)
     put_prompt(request, prompt)
     _put_continuation(request, continuation)
@@ -107,6 +115,11 @@ def activations(message: pb.InspectResponse) -> Activations:
     return Activations(message.model, sequences, tuple(found))
 
 
+def _check_names(options: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := set(options) - set(known):
+        raise TypeError(f"no option {min(unknown)!r}; there are {', '.join(known)}")
+
+
 def _put_continuation(request: pb.AttendRequest | pb.InspectRequest, continuation: Continuation) -> None:
     if isinstance(continuation, str):
         request.continuation_text = continuation
@@ -123,4 +136,9 @@ def _pieces(messages: Iterable[pb.Piece]) -> tuple[Piece, ...]:
 
 
 def _axis(sequences: Sequences, axis: int) -> tuple[Piece, ...]:
-    return {pb.AXIS_SOURCE: sequences.source, pb.AXIS_READ: sequences.read, pb.AXIS_WRITTEN: sequences.written}[axis]
+    lists: dict[int, tuple[Piece, ...]] = {
+        pb.AXIS_SOURCE: sequences.source,
+        pb.AXIS_READ: sequences.read,
+        pb.AXIS_WRITTEN: sequences.written,
+    }
+    return lists[axis]

@@ -206,6 +206,15 @@ async def test_activations_outside_of_their_limits_are_named(client: Client):
         await client.inspect("gru-seq2seq", SOURCE)
 
 
+async def test_options_that_there_are_not_are_refused_before_anything_is_sent(client: Client):
+    with pytest.raises(TypeError, match="no option 'layer'; there are kinds, layers, heads, mean_of_heads"):
+        await client.attend("transformer-lm", TEXT, layer=1)
+    with pytest.raises(TypeError, match="no option 'units'; there are names, layers, max_units"):
+        await client.inspect("gru", TEXT, units=4)
+    with pytest.raises(ValueError, match="no kind of attention 'self'; there are encoder_self, decoder_self, cross"):
+        await client.attend("transformer-lm", TEXT, kinds=["self"])
+
+
 async def test_a_response_that_would_be_too_long_is_refused_with_advice(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ):
