@@ -73,8 +73,8 @@ COMMAND = Command(
     text="Show the gates and the states of a model over a text, token by token. The model has to be exported with "
     "--with-attention.",
     examples=(
-        '{prog} gru "class Queue:" --name update_gate',
-        '{prog} lstm "class Queue:" --png gates.png',
+        '{prog} stdlib "class Queue:" --name update_gate',
+        '{prog} stdlib "class Queue:" --png gates.png',
     ),
     add=_add,
     run=_run,
