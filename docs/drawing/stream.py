@@ -1,13 +1,14 @@
 """python -m docs.drawing.stream: record streams of a running server, and draw them as they came, as a moving picture.
 
-Without a model what was recorded before is drawn anew. The picture is SVG whose letters appear by CSS: no script, and all
-of it at once for who wants no motion. It runs at the speed of the recording, with a rest at the end.
+Without a model what was recorded before is drawn anew. The picture is SVG whose letters appear by CSS: no script, and
+all of it at once for who wants no motion. It runs at the speed of the recording, with a rest at the end.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -31,7 +32,8 @@ text { white-space: pre; fill: #e6edf3; }
 .p { fill: #79c0ff; } .w { fill: #8b949e; font-size: 12px; }
 .t, .b { animation-duration: DURATIONs; animation-iteration-count: infinite; }
 .t { animation-timing-function: step-end; }
-.b { animation-timing-function: linear; animation-name: bar; transform-box: fill-box; transform-origin: left; }
+.b { fill: #3fb950; animation-timing-function: linear; animation-name: bar;
+   transform-box: fill-box; transform-origin: left; }
 @keyframes bar { 0% { transform: scaleX(0); } END% { transform: scaleX(1); } }
 @media (prefers-reduced-motion: reduce) { .t, .b { animation: none; } }
 """
@@ -66,7 +68,7 @@ def draw(streams: Sequence[Stream], about: str) -> str:
     height = 2 * _MARGIN + (len(streams) + 1) // 2 * (pane_height + _GAP) + 12
     style = _STYLE.replace("DURATION", f"{whole:.2f}").replace("END", f"{100 * ended / whole:.2f}")
     names: dict[float, str] = {}
-    panes = []
+    panes: list[str] = []
     for number, stream in enumerate(streams):
         left = _MARGIN + number % 2 * (pane_width + _GAP)
         top = _MARGIN + number // 2 * (pane_height + _GAP) + _LINE / 2
@@ -84,7 +86,7 @@ def draw(streams: Sequence[Stream], about: str) -> str:
         f"<style>{style}{frames}</style>",
         f'<rect width="{width:.0f}" height="{height:.0f}" rx="10" fill="#0d1117"/>',
         *panes,
-        f'<rect class="b" x="{_MARGIN}" y="{bottom - 20:.0f}" width="{width - 2 * _MARGIN:.0f}" height="2" fill="#3fb950"/>',
+        f'<rect class="b" x="{_MARGIN}" y="{bottom - 20:.0f}" width="{width - 2 * _MARGIN:.0f}" height="2"/>',
         f'<text class="w" x="{_MARGIN}" y="{bottom:.0f}">{escape(words)}</text>',
         "</svg>",
     ]
@@ -103,29 +105,29 @@ def _pane(stream: Stream, left: float, top: float, names: dict[float, str]) -> I
                 x, y = left + column * _LETTER, top + row * _LINE
                 size = f'textLength="{len(run) * _LETTER:.1f}" lengthAdjust="spacingAndGlyphs"'
                 kind = "t" if number else "t p"
-                yield f'<text class="{kind}" style="animation-name:{name}" x="{x:.1f}" y="{y:.1f}" {size}>{escape(run)}</text>'
+                where = f'style="animation-name:{name}" x="{x:.1f}" y="{y:.1f}" {size}'
+                yield f'<text class="{kind}" {where}>{escape(run)}</text>'
         at += len(text)
 
 
 def wrapped(text: str, columns: int) -> list[tuple[int, int]]:
-    """Return row and column of every character of `text` in lines of `columns`, broken between words where it can be."""
-    places, row, column, word = [], 0, 0, 0
-    for at, letter in enumerate(text):
-        if letter == "\n":
-            places.append((row, column))
-            row, column = row + 1, 0
-            word = at + 1
-            continue
-        if column == columns:
-            start = word if places and at > word and places[word] != (row, 0) else at
-            row, column = row + 1, 0
-            for again in range(start, at):
-                places[again] = (row, column)
-                column += 1
-        places.append((row, column))
-        column += 1
-        if letter == " ":
-            word = at + 1
+    """Return row and column of every character of `text` in lines of `columns`, broken between words if possible."""
+    places: list[tuple[int, int]] = []
+    row = 0
+    for line in text.splitlines(keepends=True):
+        width = 0
+        for word in re.findall(r" *[^ ]*", line):
+            if width and width + len(word.rstrip("\n")) > columns:
+                row, width = (
+                    row + 1,
+                    -(len(word) - len(word.lstrip(" "))),
+                )  # spaces at a break stay outside, on the left
+            for letter in word:
+                if width == columns and letter != "\n":
+                    row, width = row + 1, 0
+                places.append((row, width))
+                width += 1
+        row += line.endswith("\n")
     return places
 
 
