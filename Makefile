@@ -121,6 +121,7 @@ pictures: install  ## Train all families and draw the pictures of docs/ (about 2
 	$(BIN)/python -m training compare --minutes-per-model 0.5 --out docs
 	$(BIN)/python -m training gradients --out docs
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/families/draw.sh
+	$(BIN)/python -m docs.drawing
 
 image: install  ## Build the server's image; measure its size and its start
 	bash deploy/containers/measure.sh

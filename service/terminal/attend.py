@@ -78,7 +78,7 @@ def _map_object(each: AttentionMap) -> dict[str, object]:
             "weights": each.weights.tolist()}  # fmt: skip
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="attend",
     arguments="MODEL [PROMPT]",
     about="show what a model looks at",

@@ -66,7 +66,7 @@ def _activation_object(each: Activation) -> dict[str, object]:
     }
 
 
-COMMAND = Command(
+COMMAND: Command = Command(
     name="inspect",
     arguments="MODEL [PROMPT]",
     about="show what a model keeps while it reads",
