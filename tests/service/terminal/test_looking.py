@@ -41,7 +41,7 @@ async def test_attend_lets_a_model_with_a_source_write_by_itself(running: Runnin
     found = json.loads(output)
     assert (code, found["model"]) == (0, "transformer@1")
     first, _ = found["maps"]
-    assert "".join(first["rows"]) == written.samples[0].text
+    assert "".join(first["rows"]) == written.samples[0].text + "<eos>"  # it wrote its end as well
     assert np.sum(first["weights"], axis=1) == pytest.approx(1, abs=1e-5)
     code, output, _ = await run(*arguments, "--write", "3")
     assert len(json.loads(output)["maps"][0]["rows"]) == 3
