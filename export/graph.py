@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.clean import clean
-from export.port import EXAMPLE_SIZES, SOURCE, TIME, Ports, start_ports, step_ports
+from export.port import EXAMPLE_SIZES, SOURCE, TIME, Ports, inspect_ports, start_ports, step_ports
 from export.refusal import Refusal
 from export.residual import join_residuals
 from export.shape import settle_shapes
 from export.steady import steady
-from training.models.step_model import SourceStepModel, StepModel
+from training.models.step_model import SourceStepModel, StepModel, Views
 
 OPSET = 23
 
@@ -69,6 +69,25 @@ class StartGraph(nn.Module):
         return tuple(_padded(state[spec.name], spec.axis, spec.shape) for spec in self._specs)
 
 
+class InspectGraph(nn.Module):
+    """A model that reads one whole sequence and shows what it declares."""
+
+    def __init__(self, model: StepModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Take tokens [1, T] and, with an encoder, source [1, S]; return logits [1, T, V] and every declared view."""
+        tokens, *source = inputs
+        state, views = self.model.initial_state(1, 0), Views()
+        if isinstance(self.model, SourceStepModel):
+            made, views = self.model.look_at_source(source[0])
+            state |= made
+        features, seen = self.model.look(tokens, state)
+        views |= seen
+        return self.model.logits(features), *(views[view.output] for view in self.model.views)
+
+
 def export_step(model: StepModel, top_k: int) -> onnx.ModelProto:
     """Export the step graph. Raises Refusal."""
     return _export(StepGraph(model, top_k), step_ports(model, top_k), {TIME: model.context_limit})
@@ -82,6 +101,12 @@ def export_start(model: SourceStepModel) -> onnx.ModelProto:
     if strangers := sorted(given.keys() - allowed):
         raise Refusal(f"start gives {strangers[0]!r}, allowed are {', '.join(sorted(allowed))}")
     return _export(StartGraph(model, list(given)), start_ports(model, given), {SOURCE: model.source_limit})
+
+
+def export_inspection(model: StepModel) -> onnx.ModelProto:
+    """Export the inspection graph of a model that declares views. Raises Refusal."""
+    limits = {TIME: model.context_limit, SOURCE: model.source_limit if isinstance(model, SourceStepModel) else None}
+    return _export(InspectGraph(model), inspect_ports(model), limits)
 
 
 def _padded(tensor: Tensor, axis: int | None, shape: tuple[int, ...]) -> Tensor:
