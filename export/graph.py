@@ -120,19 +120,27 @@ def _padded(tensor: Tensor, axis: int | None, shape: tuple[int, ...]) -> Tensor:
 def _export(module: nn.Module, ports: Ports, limits: Mapping[str, int | None]) -> onnx.ModelProto:
     sizes = {axis: min(size, limits.get(axis) or size) for axis, size in EXAMPLE_SIZES.items()}
     program = _trace(module.eval(), ports, sizes, limits)
-    with _quiet():
-        exported = torch.onnx.export(
-            program,
-            dynamo=True,
-            opset_version=_opset(program),
-            input_names=[port.name for port in ports.inputs],
-            output_names=[port.name for port in ports.outputs],
-            verbose=False,
-        )
-    assert exported is not None
-    graph = steady(clean(join_residuals(exported.model_proto)))
+    graph = steady(clean(join_residuals(_convert(program, ports))))
     settle_shapes(graph, ports)
     return graph
+
+
+def _convert(program: torch.export.ExportedProgram, ports: Ports) -> onnx.ModelProto:
+    try:
+        with _quiet():
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=_opset(program),
+                input_names=[port.name for port in ports.inputs],
+                output_names=[port.name for port in ports.outputs],
+                verbose=False,
+            )
+    except Exception as error:
+        # As when it is traced: what PyTorch cannot convert is something in the model's own code.
+        raise Refusal(f"check 'converts' failed: {_condensed(error.__cause__ or error)}") from error
+    assert exported is not None
+    return exported.model_proto
 
 
 def _trace(
@@ -158,7 +166,7 @@ def _opset(program: torch.export.ExportedProgram) -> int:
     return max([OPSET, *(version for version in versions if isinstance(version, int))])
 
 
-def _condensed(error: Exception) -> str:
+def _condensed(error: BaseException) -> str:
     """The first sentences of what PyTorch says over many lines: what is wrong, and where."""
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()][:2]
     return ": ".join([type(error).__name__, *(re.split(r"[.!] ", line)[0] for line in lines)])

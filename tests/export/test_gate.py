@@ -42,6 +42,7 @@ def test_the_contract_is_about_bits_wherever_one_runtime_is_compared_with_itself
         ("ForgetsLengths", "check 'padding' failed at 5x1 padded by 1: error "),
         ("SwapsGates", "check 'torch' failed at 5x2: error "),
         ("FreezesTime", "check 'traces' failed: UserError: Constraints violated (time): "),
+        ("AveragesRows", "check 'converts' failed: "),
         ("SeesPadding", "check 'padding' failed at 5x1 padded by 1: error "),
         ("CountsCalls", "check 'pieces' failed at 3x2 in 1+7+32+16+40: error "),
         ("MixesRows", "check 'prompt in a crowd' failed at 5x1 from row 2: error "),
