@@ -25,6 +25,13 @@ MODELS: dict[str, tuple[str, dict[str, int | str]]] = {
     "transformer": ("transformer", {"width": 256, "layers": 3, "heads": 8, "context_limit": 512, "source_limit": 128}),
     "markov": ("markov", {}),
 }
+# Of 0.5 GB: what takes long to open and to free. Only where it is named.
+LARGE: dict[str, tuple[str, dict[str, int | str]]] = {
+    "large": (
+        "transformer-lm",
+        {"width": 1024, "layers": 10, "heads": 16, "kv_heads": 4, "context_limit": 512},
+    ),
+}
 
 
 def prepare(folder: Path, names: Iterable[str] = MODELS) -> Path:
@@ -43,9 +50,10 @@ def prepare(folder: Path, names: Iterable[str] = MODELS) -> Path:
 
 
 def _subject(name: str, tokenizer: Path) -> Subject:
-    family = FAMILIES[MODELS[name][0]]
+    kind, options = (MODELS | LARGE)[name]
+    family = FAMILIES[kind]
     size = load_tokenizer(tokenizer).get_vocab_size()
-    config = {**MODELS[name][1], "vocabulary_size": size}
+    config = {**options, "vocabulary_size": size}
     pairs = family.task == "pairs"
     if pairs:
         config["source_vocabulary_size"] = size
@@ -53,7 +61,7 @@ def _subject(name: str, tokenizer: Path) -> Subject:
     model = family.build(config).eval()
     return Subject(
         model=model,
-        family=MODELS[name][0],
+        family=kind,
         tokenizer=tokenizer,
         source_tokenizer=tokenizer if pairs else None,
         special_tokens=SPECIAL_TOKENS,
