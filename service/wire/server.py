@@ -1,4 +1,4 @@
-"""The gRPC server: both services, health and reflection on one port, and an orderly end.
+"""The gRPC server: all services on one port, and an orderly end.
 
 Knows nothing about signals, settings or how models are loaded.
 """
@@ -10,21 +10,18 @@ import contextlib
 import socket
 
 import grpc
-from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from protos.seqstream.v1 import generation_pb2, model_pb2, model_pb2_grpc
 from service.metrics import collect_all
 from service.models import Models
 from service.versions import Versions
 from service.wire.calls import Calls
-from service.wire.described import add_reflection
 from service.wire.generation import GenerationServicer
 from service.wire.health import HealthServicer
 from service.wire.limits import Limits
-from service.wire.methods import generation_methods
 from service.wire.model import ModelServicer
 from service.wire.readable import Readable
+from service.wire.services import Services, describe_services
 
 # Time in which the last statuses reach clients, and after which streams of the health service are cut.
 _LAST_WORDS_SECONDS = 0.5
@@ -89,14 +86,9 @@ class Server:
         )
         self._server = grpc.aio.server(interceptors=(Readable(self._calls),), options=self._options + age)
         generation = GenerationServicer(models, self._calls, most_new_tokens, limits.bounds)
-        self._server.add_generic_rpc_handlers((generation_methods(generation),))
-        model = ModelServicer(models, self._calls, versions)
-        model_pb2_grpc.add_ModelServiceServicer_to_server(model, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        Services(generation, ModelServicer(models, self._calls, versions), self._health).add_to(self._server)
         if reflection:
-            files = (generation_pb2, model_pb2, health_pb2)
-            names = [name for file in files for name in _services(file.DESCRIPTOR)]
-            add_reflection(names, self._calls, self._server)
+            describe_services(self._calls, self._server)
         self._probed: grpc.aio.Server | None = None
 
     async def start(self, host: str, port: int, credentials: grpc.ServerCredentials | None = None) -> str:
@@ -201,7 +193,3 @@ def _try_to_bind(host: str, port: int) -> None:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
-
-
-def _services(file: FileDescriptor) -> list[str]:
-    return [service.full_name for service in file.services_by_name.values()]
