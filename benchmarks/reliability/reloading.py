@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.models import prepare
+from benchmarks.models import LARGE, MODELS, prepare
 from benchmarks.reliability.claim import Claim
 from benchmarks.reload import measure as measure_reload
 
@@ -22,7 +22,7 @@ _SPANS = {"loading": "loaded", "freeing": "freed"}
 def measure(folder: Path, quick: bool) -> list[Claim]:
     """Load and free a version, again and again, beside streams of every model in turn."""
     loaded, streamed = (QUICK_LOADED, QUICK_STREAMED) if quick else (LOADED, STREAMED)
-    models = prepare(folder, {loaded, *streamed})
+    models = prepare(folder, {loaded, *streamed}, MODELS | LARGE)
     return [_claim(models, name, loaded, 1 if quick else ROUNDS) for name in streamed]
 
 
