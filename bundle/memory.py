@@ -16,8 +16,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-# Of glibc's malloc.h: how many blocks are mapped by themselves; how much may be free at the end of a heap; how much more
-# of addresses than is needed a heap takes at a time, and keeps. The heaps of threads are of 64 MiB.
+# Of glibc's malloc.h: how many blocks are mapped by themselves; how much may be free at the end of a heap; how many
+# addresses beyond those it needs a heap takes at a time, and keeps. The heaps of threads are of 64 MiB.
 _M_MMAP_MAX, _M_TRIM_THRESHOLD, _M_TOP_PAD = -4, -1, -2
 
 COPY_GRAPH = Path(__file__).with_name("copy.onnx")
