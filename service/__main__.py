@@ -20,7 +20,8 @@ from service.callers import CallersError
 from service.connections import allow_connections
 from service.engine import EngineSettings
 from service.loading import Loader, load_models
-from service.metrics import MetricsPortError, served
+from service.metrics.calls import CallMetrics
+from service.metrics.exposition import MetricsPortError, served
 from service.models import ServedModel, UnknownModelError
 from service.settings import Settings, SettingsError, read_settings
 from service.versions import Versions
@@ -89,21 +90,22 @@ async def serve(versions: Versions, settings: Settings, entrance: Entrance) -> i
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     tenant_requests, words = settings.tenant_requests or None, settings.log_prompts == "on"
-    calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests)
+    metrics = CallMetrics(settings.metrics_tenants)
+    calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests, metrics=metrics)
     most, tells = settings.max_new_tokens_limit, settings.reflection == "on"
     bounds = Bounds(settings.slow_client_tokens, settings.slow_client_seconds)
     connections, age = allow_connections(settings.connections), settings.max_connection_age_seconds
     limits = Limits(connections, settings.connection_calls, bounds, age)
     server = Server(versions.models, most, calls, versions=versions, reflection=tells, limits=limits)
-    with served(server.metrics, settings.host, settings.metrics_port) as metrics:
+    with served(server.metrics, settings.host, settings.metrics_port) as url:
         address = await server.start(settings.host, settings.port, entrance.credentials)
         warn_of_what_is_open(settings)
         if settings.health_port is not None:
             print(f"health on {await server.answer_probes(settings.host, settings.health_port)}", flush=True)
         for model in versions.models:
             print(_describe(model), flush=True)
-        if metrics is not None:
-            print(f"metrics on {metrics}", flush=True)
+        if url is not None:
+            print(f"metrics on {url}", flush=True)
         print(f"listening on {address}", flush=True)
         async with _changing(versions, settings.watch_seconds):
             return await _until_told(server, signals, settings)

@@ -99,6 +99,12 @@ class Settings(BaseSettings):
         le=65535,
         description="port of Prometheus' metrics, on the same host; 0: a free one; default: none",
     )
+    metrics_tenants: int = Field(
+        100,
+        ge=0,
+        le=10_000,
+        description="tenants that metrics name, the first that come; they count the others together",
+    )
     health_port: int | None = Field(
         None,
         ge=0,

@@ -56,6 +56,7 @@ class GenerationServicer(GenerationServiceServicer):
                 await context.write(asked.started())
                 for message in first.end(ending or {}, _NO_TIME, asked.prompt_tokens):
                     await context.write(message)
+                call.finishes = _reasons(replies)
             else:
                 await _stream(asked, replies, context, call, self._bounds)
 
@@ -133,6 +134,12 @@ async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, cal
         stream.cancel()
         call.timings = stream.timings()
         call.tokens = sum(reply.fresh for reply in replies.values())
+        call.finishes = _reasons(replies)
+
+
+def _reasons(replies: dict[int, Reply]) -> list[str]:
+    """Return why samples have ended, those that have."""
+    return [reply.reason for reply in replies.values() if reply.reason is not None]
 
 
 def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Iterator[bytes]:

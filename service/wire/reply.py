@@ -24,11 +24,13 @@ class Reply:
     Attributes:
         position: tokens of the sample so far, resumed ones included.
         matched: the stop string that ended it, or None.
+        reason: of its end, once that has been told.
     """
 
     def __init__(self, sample: int, tokenizer: Tokenizer, request: pb.GenerateRequest) -> None:
         """`request` has its defaults filled in; text of its `resume_token_ids` is not sent again."""
         self.position = 0
+        self.reason: str | None = None
         self._sample = sample
         self._tokenizer = tokenizer
         self._most = request.output.max_tokens_per_message
@@ -72,6 +74,7 @@ class Reply:
             yield delta(self._sample, self.position, (), text)
         if self.matched is not None:
             ending = {"reason": "FINISH_REASON_STOP_STRING", "stop_string": self.matched}
+        self.reason = convert.reason(ending)
         usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=self.position, resumed_tokens=self._resumed)
         usage.drafted_tokens, usage.accepted_tokens = drafts
         finished = pb.Finished(sample=self._sample, usage=usage, timings=convert.timings(spent), **ending)
