@@ -89,7 +89,8 @@ async def test_what_is_refused_is_counted_by_its_reason(models_folder: Path):
     async with serve(models_folder, rows=1, queue_limit=1) as running:
         held = [running.generation.Generate(ask(stop=stop(MOST_NEW_TOKENS))) for _ in range(2)]
         await asyncio.gather(*(read(call, 1) for call in held))
-        for request in (ask(), ask(model="nope"), ask(sampling=pb.SamplingParameters(temperature=-1))):
+        invalid = ask(model="gru@1", sampling=pb.SamplingParameters(temperature=-1))
+        for request in (ask(), ask(model="nope"), invalid):
             with pytest.raises(grpc.aio.AioRpcError):
                 await running.events(request)
         found = await told_once(running, "requests_refused_total", "INVALID_ARGUMENT", value=1)
