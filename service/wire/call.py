@@ -11,6 +11,7 @@ from service.chunk import Timings
 from service.identity import Identity
 from service.metrics.calls import Served
 from service.models import ServedModel
+from service.traces import CallSpan, Outcome
 from service.users import Users
 
 _log = logging.getLogger("service.calls")
@@ -22,6 +23,7 @@ class Call:
 
     model: "name@version", once one is found.    tokens: generated or scored.    prompt: only where prompts are logged.
     timings: of the engine, if one ran it.    finishes: why its samples ended, those that did.
+    span: where calls are traced.
     """
 
     method: str
@@ -33,6 +35,7 @@ class Call:
     timings: Timings | None = None
     finishes: list[str] = field(default_factory=list)
     prompt: object = None
+    span: CallSpan | None = None
     began: float = field(default_factory=time.monotonic)
     _users: list[Users] = field(default_factory=list)
 
@@ -53,6 +56,17 @@ class Call:
             return None
         return Served(time.monotonic() - self.began, self.timings, self.prompt_tokens, self.tokens)
 
+    @property
+    def traced(self) -> bool:
+        """Whether somebody wants to know where its time goes."""
+        return self.span is not None and self.span.sampled
+
+    def trace(self, code: str, reason: str | None) -> None:
+        """End its span, if it has one."""
+        if self.span is not None:
+            tokens = (self.prompt_tokens, self.tokens)
+            self.span.end(Outcome(code, reason, self.model, self.identity.tenant, *tokens, self.finishes, self.timings))
+
     def log(self, code: str) -> None:
         """Write the line of a call that has ended, with times in milliseconds."""
         spent, identity = self.timings, self.identity
@@ -69,6 +83,8 @@ class Call:
             "ms": _ms(time.monotonic() - self.began),
             "status": code,
         }
+        if self.span is not None:
+            told |= {"trace_id": self.span.trace_id, "span_id": self.span.span_id}
         if self.prompt is not None:
             told["prompt"] = self.prompt
         _log.info("call", extra=told)

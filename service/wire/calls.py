@@ -16,6 +16,7 @@ from service.errors import EngineError
 from service.metrics.calls import CallMetrics
 from service.models import UnknownModelError
 from service.quota import Quota
+from service.traces import Traces
 from service.version import ChangeError
 from service.wire import refusals
 from service.wire.access import Access
@@ -38,16 +39,18 @@ class Calls:
         log_prompts: bool = False,
         tenant_requests: int | None = None,
         metrics: CallMetrics | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """access: tells who calls; by default nobody is asked. log_prompts: whether the log may hold prompts.
 
-        tenant_requests: that one tenant may have at once, or None.
+        tenant_requests: that one tenant may have at once, or None.    traces: to be made, or None.
         """
         self.access = access or Access()
         self._quota = Quota(tenant_requests)
         self.log_prompts = log_prompts
         self.draining = False
         self.metrics = metrics or CallMetrics()
+        self._traces = traces
         self._running: set[asyncio.Timeout] = set()
         self._none_runs = asyncio.Event()
         self._none_runs.set()
@@ -55,7 +58,7 @@ class Calls:
     @asynccontextmanager
     async def enter(self, context: Context, method: str) -> AsyncIterator[Call]:
         """Run the body as one call: what it raises becomes the call's status. A cancelled call stays cancelled."""
-        call = Call(method)
+        call = self._begin(context, method)
         code, refusal = "CANCELLED", None
         try:
             async with self._may_end_early():
@@ -83,7 +86,7 @@ class Calls:
         try:
             self.access.identify(context)
         except Refusal as refusal:
-            call = Call(method)
+            call = self._begin(context, method)
             self._end(call, refusal.code.name, refusal)
             await refusals.abort(context, refusal, call.request_id)
 
@@ -125,8 +128,14 @@ class Calls:
             if not self._running:
                 self._none_runs.set()
 
+    def _begin(self, context: Context, method: str) -> Call:
+        call = Call(method)
+        if self._traces is not None:
+            call.span = self._traces.begin(method, context.invocation_metadata() or ())
+        return call
+
     def _end(self, call: Call, code: str, refusal: Refusal | None) -> None:
-        """Tell of a call that has ended: metrics and the log."""
+        """Tell of a call that has ended: metrics, its trace, the log."""
         self.metrics.end(call.model, call.method, code, call.identity.tenant)
         if refusal is not None:
             self.metrics.refuse(refusal.reason)
@@ -134,6 +143,7 @@ class Calls:
             self.metrics.finish(call.model, call.finishes)
             if code == "OK" and (served := call.served()) is not None:
                 self.metrics.serve(call.model, served)
+        call.trace(code, None if refusal is None else refusal.reason)
         call.log(code)
 
     def _refusal(self, error: Exception, call: Call) -> Refusal:

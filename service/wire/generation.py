@@ -49,8 +49,11 @@ class GenerationServicer(GenerationServiceServicer):
             model.engine.admit(call.identity.tenant, deadline)  # before anything is tokenized
             asked = await read_asked(request, model, self._most_new_tokens, call, deadline)
             call.prompt_tokens = asked.prompt_tokens
+            if call.span is not None:
+                operation = "chat" if request.HasField("messages") else "text_completion"
+                call.span.ask(asked.generation, operation)
             samples = range(request.first_sample, request.first_sample + request.samples)
-            replies = {sample: Reply(sample, model.tokenizer, request) for sample in samples}
+            replies = {sample: Reply(sample, model.tokenizer, request, timed=call.traced) for sample in samples}
             first = replies[request.first_sample]
             if (ending := asked.ended()) is not None or first.matched is not None:
                 await context.write(asked.started())
@@ -135,6 +138,8 @@ async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, cal
         call.timings = stream.timings()
         call.tokens = sum(reply.fresh for reply in replies.values())
         call.finishes = _reasons(replies)
+        if call.span is not None:
+            call.span.detokenized(sum(reply.text_seconds for reply in replies.values()))
 
 
 def _reasons(replies: dict[int, Reply]) -> list[str]:
