@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.failures import ClientError
-from service.terminal import completion, generate, health, load, models, score, tokenize, unload
+from service.terminal import bench, completion, generate, health, load, models, score, tokenize, unload
 from service.terminal.command import Command
 from service.terminal.connection import Connection, connection
 from service.terminal.explain import explain
@@ -26,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     load.COMMAND,
     unload.COMMAND,
     health.COMMAND,
+    bench.COMMAND,
     completion.COMMAND,
 )
 
