@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.terminal.command import Command
 from service.terminal.connection import Connection
-from service.terminal.values import count, counts, file, natural, positive, positives, seconds
+from service.terminal.values import count, counts, file, index, positive, positives, seconds
 
 
 def _add(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def _add(parser: argparse.ArgumentParser) -> None:
     asked.add_argument(
         "--timeout", type=positive, default=60.0, metavar="SECONDS", help="a request fails after that; default: 60"
     )
-    asked.add_argument("--seed", type=natural, default=0, metavar="N", help="of arrivals and lengths; default: 0")
+    asked.add_argument("--seed", type=index, default=0, metavar="N", help="of arrivals and lengths; default: 0")
     judged = parser.add_argument_group("which requests are good: those that keep both")
     judged.add_argument("--slo-ttft-ms", type=positive, metavar="MS", help="time to the first token")
     judged.add_argument("--slo-itl-ms", type=positive, metavar="MS", help="from token to token, mean of the request")

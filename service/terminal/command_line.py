@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.failures import ClientError
-from service.terminal import bench, completion, generate, health, load, models, score, tokenize, unload
+from service.terminal import (
+    attend,
+    bench,
+    completion,
+    generate,
+    health,
+    inspect,
+    load,
+    models,
+    score,
+    tokenize,
+    unload,
+)
 from service.terminal.command import Command
 from service.terminal.connection import Connection, connection
 from service.terminal.explain import explain
@@ -22,6 +34,8 @@ COMMANDS: tuple[Command, ...] = (
     generate.COMMAND,
     score.COMMAND,
     tokenize.COMMAND,
+    attend.COMMAND,
+    inspect.COMMAND,
     models.COMMAND,
     load.COMMAND,
     unload.COMMAND,

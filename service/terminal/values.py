@@ -45,7 +45,7 @@ def positive(text: str) -> float:
     return number
 
 
-def natural(text: str) -> int:
+def index(text: str) -> int:
     """A whole number, 0 or more."""
     return 0 if text == "0" else count(text, "0 or more")
 
