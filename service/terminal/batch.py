@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -109,7 +109,7 @@ class _Batch:
         self._client, self._model, self._asked, self._timeout = client, model, asked, timeout
         self._free, self._most = asyncio.Semaphore(concurrency), _AHEAD * concurrency
 
-    async def results(self, lines: Sequence[Line]) -> AsyncIterator[dict[str, Any]]:
+    async def results(self, lines: Sequence[Line]) -> AsyncGenerator[dict[str, Any], None]:
         """Yield a result for each line, in order. Raises ClientError."""
         running: deque[asyncio.Task[dict[str, Any]]] = deque()
         try:

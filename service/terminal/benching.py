@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -98,7 +99,7 @@ def _connections(given: argparse.Namespace) -> int:
         return int(given.connections)
     if given.streams is None:
         return _CONNECTIONS_OF_A_RATE
-    return -(-max(given.streams) // (given.processes * _STREAMS_A_CONNECTION))
+    return math.ceil(max(given.streams) / given.processes / _STREAMS_A_CONNECTION)
 
 
 def _objective(given: argparse.Namespace) -> Objective | None:

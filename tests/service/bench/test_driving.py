@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import time
+from dataclasses import replace
 from functools import partial
 from itertools import takewhile
 
@@ -22,8 +23,8 @@ from tests.service.wire.running import Running
 EIGHT = Given((Request("The", Options()),), Lengths.parse("8"), 0)
 
 
-def part(address: str, share: int = 0, shares: int = 1) -> Part:
-    return Part(partial(Client, address, Retry(attempts=1)), 2, "gru", EIGHT, share, shares)
+def part(address: str, share: int = 0, shares: int = 1, workload: Given = EIGHT) -> Part:
+    return Part(partial(Client, address, Retry(attempts=1)), 2, "gru", workload, share, shares)
 
 
 def arrivals(level: Level) -> list[float]:
@@ -80,9 +81,11 @@ async def test_a_server_that_stands_still_is_felt_by_all_that_were_to_be_sent_th
 
 
 async def test_what_a_server_refuses_is_told_by_its_status(running: Running):
-    level = Level("streams", 30.0, 0.0, 0.5, None, 30.0, 3)
-    seen = await drive(part(running.address), level, time.monotonic() + 0.5)
-    assert {record.error for record in seen.records if record.counts_in} == {"", "RESOURCE_EXHAUSTED"}
+    level = Level("streams", 30.0, 0.0, None, 60, 30.0, 3)
+    long = replace(EIGHT, output=Lengths.parse("400"))
+    seen = await drive(part(running.address, workload=long), level, time.monotonic() + 0.5)
+    counted = [record.error for record in seen.records if record.counts_in]
+    assert (len(counted), set(counted)) == (60, {"", "RESOURCE_EXHAUSTED"})
 
 
 @pytest.mark.parametrize("flags", [["--streams", "2,3"], ["--rate", "20,30", "--processes", "2"]])
