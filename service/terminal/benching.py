@@ -99,7 +99,7 @@ def _connections(given: argparse.Namespace) -> int:
         return int(given.connections)
     if given.streams is None:
         return _CONNECTIONS_OF_A_RATE
-    return math.ceil(max(given.streams) / given.processes / _STREAMS_A_CONNECTION)
+    return math.ceil(int(max(given.streams)) / int(given.processes) / _STREAMS_A_CONNECTION)
 
 
 def _objective(given: argparse.Namespace) -> Objective | None:
