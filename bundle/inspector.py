@@ -63,11 +63,11 @@ class Inspector:
         """Read `tokens` [T], and `source` [S] where there is an encoder; return the `outputs` asked for.
 
         Each is the name of a view (`ViewSpec.output`), without the axis of the batch: attention [heads, rows, columns],
-        all else [times, units]; or "logits" [T, V]. Raises BundleError as `open`, and where the graph does not run.
+        all else [times, units]; or "logits" [T, V]. All are computed, whatever is asked for: ONNX Runtime runs whole graphs
+        (`RunOptions.only_execute_path_to_fetches` changes nothing in its builds for inference). Raises BundleError as `open`, and where the graph does not run.
         """
         feeds = {"tokens": tokens[None]} | ({} if source is None else {"source": source[None]})
         session, options = self.open(), onnxruntime.RunOptions()
-        options.only_execute_path_to_fetches = True  # what nobody asks for is not computed
         options.log_severity_level = 4
         try:
             found = session.run(list(outputs), feeds, options)
