@@ -24,8 +24,9 @@ envoy --mode validate --log-level warn -c deploy/envoy/envoy.yaml
 if has nginx "nginx -t"; then
   nginx -q -t -e stderr -c "$PWD/deploy/web/nginx.conf"
 fi
-if has promtool "promtool check config"; then
+if has promtool "promtool check config, promtool test rules"; then
   promtool check config deploy/prometheus/prometheus.yml
+  promtool test rules deploy/prometheus/alerts_test.yml
 fi
 
 echo "kubernetes: kustomize, schemas"
