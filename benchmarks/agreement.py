@@ -53,6 +53,7 @@ def compare(models: Path, streams: int, rounds: int, flags: tuple[str, ...] = ()
                     "first token, p99": 1e3 * seen.first_token_99,
                     "between messages, p50": 1e3 * seen.gap,
                     "between messages, p99": 1e3 * seen.gap_99,
+                    "messages per CPU second": seen.messages_per_second / seen.client_cpu,
                 }
             )
     return {name: (_middle(ours, name), _middle(theirs, name)) for name in theirs[0]}
@@ -68,13 +69,15 @@ async def _bench(address: str, streams: int, seed: int) -> Figures:
     level = Level("streams", float(streams), _WARM_UP, _SECONDS, None, 60.0, seed)
     found: Summary = summary(level, [await drive(part, level, time.monotonic() + 0.5 + _WARM_UP)], None)
     assert not found.errors, "an idle server refuses nothing"
+    messages = found.tokens_per_second / found.tokens_per_message
     return {
         "tokens/s": found.tokens_per_second,
-        "messages/s": found.tokens_per_second / found.tokens_per_message,
+        "messages/s": messages,
         "first token, p50": 1e3 * found.first_token["p50"],
         "first token, p99": 1e3 * found.first_token["p99"],
         "between messages, p50": 1e3 * found.between_messages["p50"],
         "between messages, p99": 1e3 * found.between_messages["p99"],
+        "messages per CPU second": messages / found.client_cpu,
     }
 
 
