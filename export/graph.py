@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from export.branches import branch
 from export.clean import clean
 from export.port import EXAMPLE_SIZES, SOURCE, TIME, Ports, start_ports, step_ports
 from export.refusal import Refusal
@@ -105,7 +106,7 @@ def _export(module: nn.Module, ports: Ports, limits: Mapping[str, int | None]) -
             verbose=False,
         )
     assert exported is not None
-    graph = steady(clean(join_residuals(exported.model_proto)))
+    graph = steady(clean(branch(join_residuals(exported.model_proto))))
     settle_shapes(graph, ports)
     return graph
 

@@ -21,15 +21,19 @@ class Reach:
     """The first R of the S places of a memory, the same for all layers.
 
     Attributes:
+        lengths: [B] int64, places of each row that are read, at least one.
         mask: [B, 1, 1, R], true where the source is real.
         end: R.
+        decodes: [] bool, whether this call is a decode step, if that is known.
     """
 
+    lengths: Tensor
     mask: Tensor
     end: int
+    decodes: Tensor | None = None
 
     @classmethod
-    def of(cls, lengths: Tensor, capacity: int) -> Reach:
+    def of(cls, lengths: Tensor, capacity: int, decodes: Tensor | None = None) -> Reach:
         """Return how far sources of `lengths` [B] reach into `capacity` places.
 
         In the exported graph to the end of the longest, rounded up to a multiple of 64 where there are as many places.
@@ -39,7 +43,7 @@ class Reach:
         lengths = lengths.clamp(min=1)
         end = _end(lengths, capacity) if torch.compiler.is_exporting() else capacity
         places = torch.arange(capacity, device=lengths.device)[:end]
-        return cls((places < lengths[:, None])[:, None, None], end)
+        return cls(lengths, (places < lengths[:, None])[:, None, None], end, decodes)
 
     def cut(self, memory: Tensor) -> Tensor:
         """Return the places [B, heads, R, width] of `memory` [B, heads, S, width] that are reached."""

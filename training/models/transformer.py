@@ -127,13 +127,13 @@ class Transformer(SourceStepModel):
     def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         span = Span(state["position"], lengths, tokens.shape[1])
         x = self.dropout(self.vocabulary(tokens) + self.positions[span.places(self.config.context_limit)])
-        reach = Reach.of(state["memory_length"], state["memory_key_0"].shape[2])
+        reach = Reach.of(state["memory_length"], state["memory_key_0"].shape[2], span.decodes())
         new = {"position": state["position"] + lengths}
         for index, block in enumerate(self.decoder):
             key, value = f"key_{index}", f"value_{index}"
             caches = (state[key], state[value])
-            memory = (reach.cut(state[f"memory_{key}"]), reach.cut(state[f"memory_{value}"]))
-            x, new[key], new[value] = block(x, span, caches, memory, reach.mask)
+            memory = (state[f"memory_{key}"], state[f"memory_{value}"])
+            x, new[key], new[value] = block(x, span, caches, memory, reach)
         return self.decoder_norm(x).float(), new
 
     def logits(self, features: Tensor) -> Tensor:
