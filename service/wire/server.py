@@ -18,6 +18,7 @@ from service.versions import Versions
 from service.wire.calls import Calls
 from service.wire.generation import GenerationServicer
 from service.wire.health import HealthServicer
+from service.wire.inspection import InspectionServicer
 from service.wire.limits import Limits
 from service.wire.model import ModelServicer
 from service.wire.readable import Readable
@@ -86,7 +87,8 @@ class Server:
         )
         self._server = grpc.aio.server(interceptors=(Readable(self._calls),), options=self._options + age)
         generation = GenerationServicer(models, self._calls, most_new_tokens, limits.bounds)
-        Services(generation, ModelServicer(models, self._calls, versions), self._health).add_to(self._server)
+        model, inspection = ModelServicer(models, self._calls, versions), InspectionServicer(models, self._calls)
+        Services(generation, model, inspection, self._health).add_to(self._server)
         if reflection:
             describe_services(self._calls, self._server)
         self._probed: grpc.aio.Server | None = None

@@ -34,6 +34,11 @@ class Attention(nn.Module):
         merged: Tensor = self.merge(self._mix(self.query(x), keys, values, mask))
         return merged
 
+    def look(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, and the weights [B, heads, T, S]. Without a mask all of the memory is read."""
+        weights = weigh(split_heads(self.query(x), self.heads), keys, mask)
+        return self.merge((weights @ values).transpose(1, 2).flatten(2)), weights
+
     def read(self, x: Tensor, keys: Tensor, values: Tensor, reach: Reach) -> Tensor:
         """Attend from `x` [B, T, width] to the places of the memory [B, heads, S, head_width] that `reach` tells."""
         query = self.query(x)
@@ -64,6 +69,14 @@ class Attention(nn.Module):
             version=1,
         )
         return mixed
+
+
+def weigh(query: Tensor, keys: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
+    """Return the weights [B, heads, T, S] that `attend` mixes values with: exactly 0 where `mask` is false."""
+    scores = query @ keys.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return scores.softmax(dim=-1)
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
