@@ -7,6 +7,7 @@ meanwhile. Knows nothing about gRPC.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -57,13 +58,15 @@ class Loader:
         """
         if (error := self.bad.get(path)) is not None:
             raise error
-        return self.thread.submit(lambda: self._model(open_bundle(path), None, None)).result()
+        began = time.monotonic()
+        return self.thread.submit(lambda: self._model(open_bundle(path), None, None, began)).result()
 
     def load_aside(self, path: Path, like: ServedModel | None) -> ServedModel:
         """Open a bundle while others run: on one core, and without measuring. To be called on `thread`.
 
         like: another version, whose tokenizers, where they are the same, and whose threads it takes. Raises as `load`.
         """
+        began = time.monotonic()
         bundle = open_bundle(path, _SHARE)
         if self.trial:
             try_aside(bundle)
@@ -71,9 +74,9 @@ class Loader:
             way = modest(bundle, self.threads, self.spin)
         else:
             way = Way(like.placement.threads, like.placement.spin)
-        return self._model(bundle, like, way)
+        return self._model(bundle, like, way, began)
 
-    def _model(self, bundle: Bundle, like: ServedModel | None, way: Way | None) -> ServedModel:
+    def _model(self, bundle: Bundle, like: ServedModel | None, way: Way | None, began: float) -> ServedModel:
         manifest = bundle.manifest
         known = {} if like is None else _tokenizers(like)
         tokenizer = _tokenizer(bundle, TOKENIZER, manifest.vocabulary_size, known)
@@ -86,7 +89,10 @@ class Loader:
             chat = Chat.load(bundle.path / CHAT_TEMPLATE, bundle.path / TOKENIZER, manifest.special_tokens)
         engine = Engine(runner, self.settings)
         inspector = Inspector(bundle) if manifest.views else None  # opens nothing before it is asked
-        return ServedModel(manifest, tokenizer, source_tokenizer, runner.placement, engine, chat, inspector)
+        took = time.monotonic() - began
+        return ServedModel(
+            manifest, tokenizer, source_tokenizer, runner.placement, engine, chat, inspector, load_seconds=took
+        )
 
 
 def load_models(loader: Loader, name: str | None = None, keep: int = 0, *, pass_over: bool = False) -> Models:

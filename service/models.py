@@ -29,6 +29,7 @@ class ServedModel:
     drafters: models that may propose tokens to it: "name@version" by all that they are called.
     drafts: what proposes where a request does not say, or None.
     users: the calls that it answers.
+    load_seconds: that it took to open.
     """
 
     manifest: Manifest
@@ -41,6 +42,7 @@ class ServedModel:
     drafters: Mapping[str, str] = field(default_factory=dict)
     drafts: Drafts | None = None
     users: Users = field(default_factory=Users)
+    load_seconds: float = 0.0
 
     @property
     def reference(self) -> str:

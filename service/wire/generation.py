@@ -49,13 +49,17 @@ class GenerationServicer(GenerationServiceServicer):
             model.engine.admit(call.identity.tenant, deadline)  # before anything is tokenized
             asked = await read_asked(request, model, self._most_new_tokens, call, deadline)
             call.prompt_tokens = asked.prompt_tokens
+            if call.span is not None:
+                operation = "chat" if request.HasField("messages") else "text_completion"
+                call.span.ask(asked.generation, operation)
             samples = range(request.first_sample, request.first_sample + request.samples)
-            replies = {sample: Reply(sample, model.tokenizer, request) for sample in samples}
+            replies = {sample: Reply(sample, model.tokenizer, request, timed=call.traced) for sample in samples}
             first = replies[request.first_sample]
             if (ending := asked.ended()) is not None or first.matched is not None:
                 await context.write(asked.started())
                 for message in first.end(ending or {}, _NO_TIME, asked.prompt_tokens):
                     await context.write(message)
+                call.finishes = _reasons(replies)
             else:
                 await _stream(asked, replies, context, call, self._bounds)
 
@@ -133,6 +137,14 @@ async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, cal
         stream.cancel()
         call.timings = stream.timings()
         call.tokens = sum(reply.fresh for reply in replies.values())
+        call.finishes = _reasons(replies)
+        if call.span is not None:
+            call.span.detokenized(sum(reply.text_seconds for reply in replies.values()))
+
+
+def _reasons(replies: dict[int, Reply]) -> list[str]:
+    """Return why samples have ended, those that have."""
+    return [reply.reason for reply in replies.values() if reply.reason is not None]
 
 
 def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Iterator[bytes]:

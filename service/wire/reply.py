@@ -11,6 +11,7 @@ from bundle.tokenizer import Tokenizer
 from protos.seqstream.v1 import generation_pb2 as pb
 from service.chunk import Chunk, ScoredToken, Timings
 from service.text import SampleText
+from service.timed_decoder import TimedDecoder
 from service.wire import convert
 from service.wire.convert import Ending
 from service.wire.deltas import delta
@@ -24,20 +25,33 @@ class Reply:
     Attributes:
         position: tokens of the sample so far, resumed ones included.
         matched: the stop string that ended it, or None.
+        reason: of its end, once that has been told.
     """
 
-    def __init__(self, sample: int, tokenizer: Tokenizer, request: pb.GenerateRequest) -> None:
-        """`request` has its defaults filled in; text of its `resume_token_ids` is not sent again."""
+    def __init__(self, sample: int, tokenizer: Tokenizer, request: pb.GenerateRequest, *, timed: bool = False) -> None:
+        """`request` has its defaults filled in; text of its `resume_token_ids` is not sent again.
+
+        timed: whether `text_seconds` is wanted.
+        """
         self.position = 0
+        self.reason: str | None = None
         self._sample = sample
         self._tokenizer = tokenizer
         self._most = request.output.max_tokens_per_message
         self._text = None
+        self._timed: TimedDecoder | None = None
         if not request.output.omit_text:
-            stop = request.stop
-            self._text = SampleText(tokenizer.decoder(), tuple(stop.stop_strings), stop.include_stop_string)
+            stop, decoder = request.stop, tokenizer.decoder()
+            if timed:
+                decoder = self._timed = TimedDecoder(decoder)
+            self._text = SampleText(decoder, tuple(stop.stop_strings), stop.include_stop_string)
         self._resumed = len(request.resume_token_ids)
         self._advance(request.resume_token_ids)
+
+    @property
+    def text_seconds(self) -> float:
+        """How long tokens took to become text, if that is timed."""
+        return 0.0 if self._timed is None else self._timed.seconds
 
     @property
     def fresh(self) -> int:
@@ -72,6 +86,7 @@ class Reply:
             yield delta(self._sample, self.position, (), text)
         if self.matched is not None:
             ending = {"reason": "FINISH_REASON_STOP_STRING", "stop_string": self.matched}
+        self.reason = convert.reason(ending)
         usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=self.position, resumed_tokens=self._resumed)
         usage.drafted_tokens, usage.accepted_tokens = drafts
         finished = pb.Finished(sample=self._sample, usage=usage, timings=convert.timings(spent), **ending)
