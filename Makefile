@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,train,export,dev]'
 	@touch $@
 
-$(STUBS): protos/seqstream/v1/*.proto | $(INSTALLED)
+$(STUBS): protos/inference/*.proto protos/seqstream/v1/*.proto | $(INSTALLED)
 	$(BIN)/python -m protos
 
 # The GPU build of ONNX Runtime in an environment of its own, without the CUDA libraries: both builds install the same
@@ -128,4 +128,4 @@ audit: $(INSTALLED)  ## Look the locked packages up among known vulnerabilities 
 clean:  ## Remove what was made: environments, caches, generated code
 	rm -rf $(VENV) .venv-gpu .venv-ray $(PEERS) $(PEERS)-openvino $(PEERS)-triton .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
 	find . -name __pycache__ -prune -exec rm -rf {} +
-	rm -f protos/seqstream/v1/*_pb2*.py*
+	rm -f protos/inference/*_pb2*.py* protos/seqstream/v1/*_pb2*.py*

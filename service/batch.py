@@ -60,6 +60,7 @@ class Batch:
         self._decoding = Decoding(runner, self._rows, sampler, self._slots, clock)
         self._prefilling: tuple[Sequence, ...] = ()  # those whose prompts are consumed just now or in part
         self.prompt_tokens = 0
+        self._prompt_steps = 0
 
     @property
     def idle(self) -> bool:
@@ -70,6 +71,11 @@ class Batch:
     def generated_tokens(self) -> int:
         """Tokens drawn until now."""
         return self._decoding.generated_tokens
+
+    @property
+    def steps(self) -> int:
+        """Calls of the step graph until now."""
+        return self._prompt_steps + self._decoding.steps
 
     @property
     def running(self) -> int:
@@ -126,6 +132,7 @@ class Batch:
             self._prefilling = tuple(piece.sequence for piece in pieces)
             call = prompt_call(pieces)
             output = self._step_prompts(pieces, call, now)
+            self._prompt_steps += 1
             self._prefilling = self._scheduler.begun
             self._commit_prompts(pieces, call, output, delivery)
             self._budget.consumed(call.tokens.size, self._clock() - now)

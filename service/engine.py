@@ -145,7 +145,7 @@ class Engine:
         batch = self._batch
         departed = batch.departed_tokens
         waiting = self._submitted_tokens - departed
-        return Work(batch.running_requests, waiting, batch.prompt_tokens, batch.generated_tokens)
+        return Work(batch.running_requests, waiting, batch.prompt_tokens, batch.generated_tokens, batch.steps)
 
     def _check_room(self) -> tuple[int, int]:
         """Return how many requests wait, and how many rows are free. Raises QueueFull, EngineStopped."""

@@ -22,9 +22,11 @@ class Work:
 
     running: requests in rows.    waiting_tokens: of the prompts and sources of requests that wait.
     prompt_tokens, generated_tokens: consumed (sources counted), and drawn, since the engine began; never fewer.
+    steps: over prompts, over running rows and over what was proposed.
     """
 
     running: int
     waiting_tokens: int
     prompt_tokens: int
     generated_tokens: int
+    steps: int

@@ -15,6 +15,7 @@ from bundle.tokenizer import Tokenizer
 from service.chat import Chat
 from service.engine import Engine
 from service.request import Drafts
+from service.statistics import Statistics
 from service.users import Users
 
 
@@ -27,6 +28,7 @@ class ServedModel:
     drafters: models that may propose tokens to it: "name@version" by all that they are called.
     drafts: what proposes where a request does not say, or None.
     users: the calls that it answers.
+    statistics: of the generations that it was asked for.
     """
 
     manifest: Manifest
@@ -38,6 +40,7 @@ class ServedModel:
     drafters: Mapping[str, str] = field(default_factory=dict)
     drafts: Drafts | None = None
     users: Users = field(default_factory=Users)
+    statistics: Statistics = field(default_factory=Statistics)
 
     @property
     def reference(self) -> str:

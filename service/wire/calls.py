@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import grpc
 
@@ -21,6 +22,7 @@ from service.identity import Identity
 from service.metrics import call_counter
 from service.models import ServedModel, UnknownModelError
 from service.quota import Quota
+from service.statistics import Statistics
 from service.users import Users
 from service.version import ChangeError
 from service.wire import refusals
@@ -44,13 +46,16 @@ class Call:
     timings: Timings | None = None
     prompt: object = None
     began: float = field(default_factory=time.monotonic)
+    statistics: Statistics | None = None
     _users: list[Users] = field(default_factory=list)
 
-    def use(self, model: ServedModel) -> None:
-        """Keep `model` from being freed until the call has ended."""
+    def use(self, model: ServedModel, *, counts: bool = False) -> None:
+        """Keep `model` from being freed until the call has ended. counts: whether its statistics are told of it."""
         self.model = model.reference
         model.users.enter()
         self._users.append(model.users)
+        if counts:
+            self.statistics = model.statistics
 
     def release(self) -> None:
         """Let go of what was used."""
@@ -79,7 +84,7 @@ class Call:
 
 
 class Calls:
-    """All calls that run, and whether new ones may. ended: counts those that have."""
+    """All calls that run, and whether new ones may. ended: counts those that have.    leaving: set once none may."""
 
     def __init__(
         self, access: Access | None = None, *, log_prompts: bool = False, tenant_requests: int | None = None
@@ -91,15 +96,21 @@ class Calls:
         self.access = access or Access()
         self._quota = Quota(tenant_requests)
         self.log_prompts = log_prompts
-        self.draining = False
+        self.leaving = asyncio.Event()
         self.ended = call_counter()
         self._running: set[asyncio.Timeout] = set()
         self._none_runs = asyncio.Event()
         self._none_runs.set()
 
     @asynccontextmanager
-    async def enter(self, context: Context, method: str) -> AsyncIterator[Call]:
-        """Run the body as one call: what it raises becomes the call's status. A cancelled call stays cancelled."""
+    async def enter(self, context: Context, method: str, *, told: bool = True) -> AsyncIterator[Call]:
+        """Run the body as one call: what it raises becomes the call's status. A cancelled call stays cancelled.
+
+        told: whether the call of gRPC ends with that status; if not, as where it carries several of ours, it is raised.
+
+        Raises:
+            Refusal: only then.
+        """
         call = Call(method)
         code, refusal = "CANCELLED", None
         try:
@@ -115,28 +126,41 @@ class Calls:
             code = refusal.code.name
         finally:
             call.release()
+            if call.statistics is not None:
+                call.statistics.note(time.monotonic() - call.began, code == "OK", call.timings)
             self.ended.labels(call.model, method, code).inc()
             call.log(code)
         if refusal is not None:
-            try:
-                # It may take long: a status waits behind the messages that its client has not read.
-                await refusals.abort(context, refusal, call.request_id)
-            except grpc.aio.InternalError:
-                raise _gone() from None
+            refusal.request_id = call.request_id
+            if not told:
+                raise refusal
+            await self.refuse(context, refusal, call)
+
+    async def refuse(self, context: Context, refusal: Refusal, call: Call) -> NoReturn:
+        """End the call of `context` with the status of `refusal`. Raises grpc.aio.AbortError."""
+        try:
+            # It may take long: a status waits behind the messages that its client has not read.
+            await refusals.abort(context, refusal, call.request_id)
+        except grpc.aio.InternalError:
+            raise _gone() from None
 
     async def admit(self, context: Context, method: str) -> None:
         """Find out who calls a method that is not entered. What is refused is logged and counted as any call."""
         try:
             self.access.identify(context)
         except Refusal as refusal:
-            call = Call(method)
-            self.ended.labels(call.model, method, refusal.code.name).inc()
-            call.log(refusal.code.name)
-            await refusals.abort(context, refusal, call.request_id)
+            await self.turn_away(context, method, refusal)
+
+    async def turn_away(self, context: Context, method: str, refusal: Refusal) -> NoReturn:
+        """End a call that is not entered as one that was refused: logged, counted and with its status."""
+        call = Call(method)
+        self.ended.labels(call.model, method, refusal.code.name).inc()
+        call.log(refusal.code.name)
+        await self.refuse(context, refusal, call)
 
     async def end(self, seconds: float) -> None:
         """Refuse new calls, give those that run `seconds` to finish, then end them with UNAVAILABLE."""
-        self.draining = True
+        self.leaving.set()
         try:
             async with asyncio.timeout(seconds):
                 await self._none_runs.wait()
@@ -153,7 +177,7 @@ class Calls:
 
     @asynccontextmanager
     async def _may_end_early(self) -> AsyncIterator[None]:
-        if self.draining:
+        if self.leaving.is_set():
             raise refusals.draining()
         scope = asyncio.timeout(None)
         try:

@@ -13,6 +13,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2 as details
+from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
@@ -22,6 +23,7 @@ from service.version import BadVersionError, ChangeError, LastModelError
 from service.wire.context import Context, Metadata
 
 DOMAIN = "seqstream"
+SLOW_CONSUMER = "SLOW_CONSUMER"
 RETRY_ELSEWHERE_SECONDS = 1.0
 _MOST_VIOLATIONS = 16
 _LONGEST_TEXT = 200
@@ -29,13 +31,22 @@ _LONGEST_LIST = 1000
 
 
 class Refusal(Exception):  # noqa: N818 (most are no fault of the server's)
-    """Ends a call with `code`, a `message` for people, and `details` for programs."""
+    """Ends a call with `code`, a `message` for people, and `details` for programs.
+
+    request_id: of the call that it has ended.
+    """
 
     def __init__(self, code: grpc.StatusCode, message: str, *details: Message) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.details = details
+        self.request_id = ""
+
+    @property
+    def reason(self) -> str:
+        """Why, in one word of this program's: of its ErrorInfo, or the name of its status."""
+        return next((info.reason for info in self.details if isinstance(info, ErrorInfo)), self.code.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,7 @@ def invalid(violations: Sequence[Violation]) -> Refusal:
 
 def has_source(reference: str, field: str) -> Refusal:
     """FAILED_PRECONDITION: `field` asks for what a model with a source cannot do."""
-    info = details.ErrorInfo(reason="MODEL_HAS_SOURCE", domain=DOMAIN, metadata={"model": reference, "field": field})
+    info = ErrorInfo(reason="MODEL_HAS_SOURCE", domain=DOMAIN, metadata={"model": reference, "field": field})
     return Refusal(
         grpc.StatusCode.FAILED_PRECONDITION,
         f"{field}: {reference} reads its prompt by an encoder, which gives tokens no probability",
@@ -70,7 +81,7 @@ def has_source(reference: str, field: str) -> Refusal:
 
 def never_rewinds(reference: str, field: str) -> Refusal:
     """FAILED_PRECONDITION: `field` asks for drafts of a model whose rows cannot forget tokens."""
-    info = details.ErrorInfo(reason="MODEL_NEVER_REWINDS", domain=DOMAIN, metadata={"model": reference, "field": field})
+    info = ErrorInfo(reason="MODEL_NEVER_REWINDS", domain=DOMAIN, metadata={"model": reference, "field": field})
     return Refusal(
         grpc.StatusCode.FAILED_PRECONDITION,
         f"{field}: {reference} has a state that cannot go back behind tokens that turn out wrong",
@@ -80,26 +91,26 @@ def never_rewinds(reference: str, field: str) -> Refusal:
 
 def unauthenticated(reason: str, message: str) -> Refusal:
     """UNAUTHENTICATED: nothing tells who calls, or nothing valid. The message never quotes a credential."""
-    return Refusal(grpc.StatusCode.UNAUTHENTICATED, message, details.ErrorInfo(reason=reason, domain=DOMAIN))
+    return Refusal(grpc.StatusCode.UNAUTHENTICATED, message, ErrorInfo(reason=reason, domain=DOMAIN))
 
 
 def denied(reason: str, message: str, **metadata: str) -> Refusal:
     """PERMISSION_DENIED: who calls may not do this."""
     shown = {key: _cut(value, _LONGEST_TEXT) for key, value in metadata.items()}
-    info = details.ErrorInfo(reason=reason, domain=DOMAIN, metadata=shown)
+    info = ErrorInfo(reason=reason, domain=DOMAIN, metadata=shown)
     return Refusal(grpc.StatusCode.PERMISSION_DENIED, message, info)
 
 
 def draining() -> Refusal:
     """UNAVAILABLE: the server is about to stop; another replica may go on."""
-    info = details.ErrorInfo(reason="DRAINING", domain=DOMAIN)
+    info = ErrorInfo(reason="DRAINING", domain=DOMAIN)
     message = "the server is shutting down"
     return Refusal(grpc.StatusCode.UNAVAILABLE, message, info, _retry(RETRY_ELSEWHERE_SECONDS))
 
 
 def internal() -> Refusal:
     """INTERNAL: a fault of the server's, told in its log only."""
-    return Refusal(grpc.StatusCode.INTERNAL, "internal error", details.ErrorInfo(reason="INTERNAL", domain=DOMAIN))
+    return Refusal(grpc.StatusCode.INTERNAL, "internal error", ErrorInfo(reason="INTERNAL", domain=DOMAIN))
 
 
 def from_engine(error: EngineError) -> Refusal:
@@ -115,13 +126,13 @@ def from_engine(error: EngineError) -> Refusal:
         limit = {"tenant": error.tenant, "limit": str(error.limit)}
         return _exhausted("TENANT_FULL", str(error), f"tenant:{error.tenant}", RETRY_ELSEWHERE_SECONDS, limit)
     if isinstance(error, EngineFailed):
-        info = details.ErrorInfo(reason="MODEL_FAILED", domain=DOMAIN)
+        info = ErrorInfo(reason="MODEL_FAILED", domain=DOMAIN)
         return Refusal(grpc.StatusCode.INTERNAL, "a step of the model failed", info)
     return draining()
 
 
 def _exhausted(reason: str, message: str, subject: str, seconds: float, metadata: dict[str, str]) -> Refusal:
-    info = details.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+    info = ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
     violation = details.QuotaFailure.Violation(subject=subject, description=message)
     quota = details.QuotaFailure(violations=[violation])
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, info, quota, _retry(seconds))
@@ -130,7 +141,7 @@ def _exhausted(reason: str, message: str, subject: str, seconds: float, metadata
 def slow_consumer(message: str, tokens: int, seconds: float) -> Refusal:
     """RESOURCE_EXHAUSTED: the client does not read what it asked for."""
     limits = {"tokens": str(tokens), "seconds": f"{seconds:g}"}
-    info = details.ErrorInfo(reason="SLOW_CONSUMER", domain=DOMAIN, metadata=limits)
+    info = ErrorInfo(reason=SLOW_CONSUMER, domain=DOMAIN, metadata=limits)
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, info)
 
 
@@ -138,7 +149,7 @@ def not_found(error: UnknownModelError) -> Refusal:
     """NOT_FOUND: the models that there are, in the message and in the details."""
     known = _cut(", ".join(error.known), _LONGEST_LIST)
     asked = _cut(error.reference, _LONGEST_TEXT)
-    info = details.ErrorInfo(reason="MODEL_NOT_FOUND", domain=DOMAIN, metadata={"model": asked, "models": known})
+    info = ErrorInfo(reason="MODEL_NOT_FOUND", domain=DOMAIN, metadata={"model": asked, "models": known})
     return Refusal(grpc.StatusCode.NOT_FOUND, f"no model {asked!r}; there are: {known}", info)
 
 
@@ -151,13 +162,13 @@ def from_change(error: ChangeError) -> Refusal:
         reason = "LAST_MODEL"
     else:
         reason, more = "MODEL_UNLOADING", [_retry(RETRY_ELSEWHERE_SECONDS)]
-    info = details.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+    info = ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
     return Refusal(grpc.StatusCode.FAILED_PRECONDITION, _cut(str(error), _LONGEST_LIST), info, *more)
 
 
 def models_fixed() -> Refusal:
     """FAILED_PRECONDITION: here calls do not change what is served."""
-    info = details.ErrorInfo(reason="MODELS_FIXED", domain=DOMAIN)
+    info = ErrorInfo(reason="MODELS_FIXED", domain=DOMAIN)
     return Refusal(grpc.StatusCode.FAILED_PRECONDITION, "what is served here is not changed by calls", info)
 
 

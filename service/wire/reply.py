@@ -1,6 +1,6 @@
 """The messages of one sample, as bytes, made of what the engine hands out: as few as the limit of tokens allows.
 
-Text is matched against stop strings here, because only here is there text. Knows nothing about calls.
+Knows nothing about calls.
 """
 
 from __future__ import annotations
@@ -10,56 +10,45 @@ from collections.abc import Iterable, Iterator, Sequence
 from bundle.tokenizer import Tokenizer
 from protos.seqstream.v1 import generation_pb2 as pb
 from service.chunk import Chunk, ScoredToken, Timings
-from service.text import SampleText
 from service.wire import convert
 from service.wire.convert import Ending
 from service.wire.deltas import delta
+from service.wire.written import Written
 
 MOST_SCORES_PER_MESSAGE = 1024
 
 
 class Reply:
-    """One sample on its way to the client, behind the tokens of it that the client has already.
-
-    Attributes:
-        position: tokens of the sample so far, resumed ones included.
-        matched: the stop string that ended it, or None.
-    """
+    """One sample as the messages of GenerationService."""
 
     def __init__(self, sample: int, tokenizer: Tokenizer, request: pb.GenerateRequest) -> None:
         """`request` has its defaults filled in; text of its `resume_token_ids` is not sent again."""
-        self.position = 0
         self._sample = sample
         self._tokenizer = tokenizer
-        self._most = request.output.max_tokens_per_message
-        self._text = None
-        if not request.output.omit_text:
-            stop = request.stop
-            self._text = SampleText(tokenizer.decoder(), tuple(stop.stop_strings), stop.include_stop_string)
-        self._resumed = len(request.resume_token_ids)
-        self._advance(request.resume_token_ids)
+        self._written = Written(tokenizer, request)
 
     @property
     def fresh(self) -> int:
         """Tokens of the sample that were not resumed."""
-        return self.position - self._resumed
+        return self._written.fresh
 
     @property
     def matched(self) -> str | None:
-        return None if self._text is None else self._text.matched
+        """The stop string that ended the sample, or None."""
+        return self._written.matched
 
     def deltas(self, chunk: Chunk) -> Iterator[bytes]:
-        """Yield the new tokens and their text, up to the token that completes a stop string."""
-        for start in range(0, len(chunk.token_ids), self._most):
-            position = self.position
-            token_ids, text = self._advance(chunk.token_ids[start : start + self._most])
+        """Yield the scores of the prompt, the new tokens and their text, up to the end of a stop string."""
+        if chunk.prompt_scores is not None:
+            yield from _prompt_scores(chunk.prompt_scores, self._tokenizer)
+        done = 0
+        for position, token_ids, text in self._written.pieces(chunk.token_ids):
             if chunk.logprobs is None:
                 yield delta(self._sample, position, token_ids, text)
             else:
-                scores = chunk.logprobs[start : start + len(token_ids)]
+                scores = chunk.logprobs[done : done + len(token_ids)]
                 yield self._scored(position, token_ids, text, scores)
-            if self.matched is not None:
-                return
+            done += len(token_ids)
 
     def end(
         self, ending: Ending, spent: Timings, prompt_tokens: int, drafts: tuple[int, int] = (0, 0)
@@ -68,11 +57,12 @@ class Reply:
 
         drafts: tokens proposed, and taken.
         """
-        if self._text is not None and (text := self._text.finish()):
-            yield delta(self._sample, self.position, (), text)
-        if self.matched is not None:
-            ending = {"reason": "FINISH_REASON_STOP_STRING", "stop_string": self.matched}
-        usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=self.position, resumed_tokens=self._resumed)
+        written = self._written
+        if text := written.finish():
+            yield delta(self._sample, written.position, (), text)
+        if written.matched is not None:
+            ending = {"reason": "FINISH_REASON_STOP_STRING", "stop_string": written.matched}
+        usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=written.position, resumed_tokens=written.resumed)
         usage.drafted_tokens, usage.accepted_tokens = drafts
         finished = pb.Finished(sample=self._sample, usage=usage, timings=convert.timings(spent), **ending)
         yield pb.GenerateResponse(finished=finished).SerializeToString()
@@ -82,26 +72,8 @@ class Reply:
         message.logprobs.extend(convert.token_logprobs(scores, self._tokenizer))
         return pb.GenerateResponse(delta=message).SerializeToString()
 
-    def _advance(self, token_ids: Sequence[int]) -> tuple[Sequence[int], str]:
-        """Append tokens, up to the one that completes a stop string. Returns those, and the text certain by them."""
-        if self._text is None:
-            self.position += len(token_ids)
-            return token_ids, ""
-        if len(token_ids) == 1:
-            self.position += 1
-            return token_ids, self._text.push(token_ids[0])
-        parts = []
-        for count, token_id in enumerate(token_ids, 1):
-            parts.append(self._text.push(token_id))
-            if self._text.matched is not None:
-                token_ids = token_ids[:count]
-                break
-        self.position += len(token_ids)
-        return token_ids, "".join(parts)
 
-
-def prompt_scores(scores: Iterable[ScoredToken], tokenizer: Tokenizer) -> Iterator[bytes]:
-    """Yield the log-probabilities of a prompt."""
+def _prompt_scores(scores: Iterable[ScoredToken], tokenizer: Tokenizer) -> Iterator[bytes]:
     messages = convert.token_logprobs(scores, tokenizer)
     for start in range(0, len(messages), MOST_SCORES_PER_MESSAGE):
         part = messages[start : start + MOST_SCORES_PER_MESSAGE]
