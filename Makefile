@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 STUBS := protos/seqstream/v1/generation_pb2.py
 
+# What mkdocs' theme has to say about another program.
+export NO_MKDOCS_2_WARNING := 1
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-containers test-ray check format bench bench-peers scaling reliability pictures image lock audit clean
+.PHONY: help install demo test test-containers test-ray check format docs bench bench-peers scaling reliability pictures image lock audit clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +20,7 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seqstream needs Python 3.11 or newer; set PYTHON=/path/to/it")'
 	@echo "Installing into $(VENV) (PyTorch is the largest part; a few minutes the first time) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cpu,train,export,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[client,cpu,train,export,dev,docs]'
 	@touch $@
 
 $(STUBS): protos/inference/*.proto protos/seqstream/v1/*.proto | $(INSTALLED)
@@ -48,16 +51,21 @@ test-ray: install .venv-ray/.installed  ## Test Ray Serve in namespaces of its o
 test-containers: install  ## Build the images, bring the stack up in containers and disturb it
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/containers -m containers
 
-check: install  ## Lint, format, types, protos, images, compose files, manifests
+check: install  ## Lint, format, types, protos, pages, images, compose files, manifests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/buf lint protos
+	$(BIN)/buf lint
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash protos/breaking.sh
+	$(BIN)/python -m mkdocs build --strict
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash deploy/check.sh
 
 format: install  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install  ## Serve the pages as a site on http://localhost:8000
+	$(BIN)/python -m mkdocs serve --livereload
 
 bench: install  ## Measure speed and memory; figures go to docs/log.md
 	$(BIN)/python -m benchmarks

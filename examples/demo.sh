@@ -26,11 +26,11 @@ cat "$LOG"
 say "5/5  Stream from them, token by token"
 prompt=$'class Queue:\n    def '
 printf '\033[2m%s\033[0m' "$prompt"
-python -m service.client stdlib "$prompt" --address "$ADDRESS" --temperature 0.6 --seed 7 --max-new-tokens 120
+seqstream generate stdlib "$prompt" --address "$ADDRESS" --temperature 0.6 --seed 7 --max-new-tokens 120
 echo
 while IFS= read -r date; do
   printf '%s -> ' "$date"
-  python -m service.client dates "$date" --address "$ADDRESS" --temperature 0 2>/dev/null
+  seqstream generate dates "$date" --address "$ADDRESS" --temperature 0 2>/dev/null
 done <examples/dates.txt
 
 trap - EXIT

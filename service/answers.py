@@ -127,6 +127,7 @@ class Model:
 
     state: "READY", or "LOADING", "UNLOADING" or "FAILED": then only name, version and error tell something.
     error: why it could not be loaded.
+    rows: sequences that can run at once.  special_token_ids: in the vocabulary that it writes: padding, begin, end.
     """
 
     name: str
@@ -141,3 +142,13 @@ class Model:
     waiting: int
     state: str = "READY"
     error: str = ""
+    precision: str = ""
+    source_vocabulary_size: int | None = None
+    rows: int = 0
+    chat: bool = False
+    special_token_ids: tuple[int, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """What names this version."""
+        return f"{self.name}@{self.version}"

@@ -11,7 +11,7 @@ no token and no text is lost, repeated or different. Errors are those of service
       InvalidArgument, Unauthenticated, PermissionDenied, NotFound, FailedPrecondition, Overloaded, Unavailable,
       DeadlineExceeded, Internal
 
-`python -m service.client` is the command line, service/terminal.py.
+`python -m service.client` is the command line: service/terminal.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Literal, Self, TypeVar, Unpack
 
 import grpc
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1 import model_pb2
@@ -93,6 +94,7 @@ class Client:
             self._channel = grpc.aio.secure_channel(self._address, self._credentials, options=_OPTIONS + shared)
         self._generation = GenerationServiceStub(self._channel)
         self._model = ModelServiceStub(self._channel)
+        self._health = health_pb2_grpc.HealthStub(self._channel)
         return self
 
     async def __aexit__(
@@ -170,6 +172,12 @@ class Client:
             request.drain.FromNanoseconds(int(drain * 1e9))
         await self._ask(self._model.UnloadModel, request)
 
+    async def health(self, model: str = "") -> str:
+        """Return the health of a model, or of the whole server: "SERVING", "NOT_SERVING", ... (grpc.health.v1)."""
+        request = health_pb2.HealthCheckRequest(service=model)
+        response = await self._ask(self._health.Check, request)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(response.status))
+
     def _started(self, request: pb.GenerateRequest, *, timeout: float | None) -> Call:
         call: Call = self._generation.Generate(request, timeout=timeout, metadata=self._shown.metadata())
         return call
@@ -207,6 +215,6 @@ def trusting(authority: Path, certificate: Path | None = None, key: Path | None 
 if __name__ == "__main__":
     import sys
 
-    from service.terminal import main
+    from service.terminal.command_line import main
 
     sys.exit(main())

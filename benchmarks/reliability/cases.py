@@ -57,7 +57,8 @@ def make_case(seed: int, number: int, models: Sequence[str]) -> Case:
 
 def _content(chance: random.Random, method: MethodDescriptor, models: Sequence[str]) -> bytes:
     """Return a request: by chance made of nothing, a good one disturbed, or bytes."""
-    fields = Fields(chance, [*models, *_WORDS] if method.file.package == "inference" else models)
+    words = (*models, *_WORDS) if method.containing_service.file is inference_pb2.DESCRIPTOR else models
+    fields = Fields(chance, words)
     luck = chance.random()
     if luck < 0.05:
         return chance.randbytes(chance.choice((0, 1, 2, 5, 50, 3000)))

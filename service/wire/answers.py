@@ -85,6 +85,11 @@ def model(message: model_pb2.Model) -> Model:
         # Servers that tell no state tell of none but those that are served.
         state=model_pb2.ModelState.Name(message.state or model_pb2.MODEL_STATE_READY).removeprefix("MODEL_STATE_"),
         error=message.error,
+        precision=message.precision,
+        source_vocabulary_size=message.source_vocabulary_size if message.HasField("source_vocabulary_size") else None,
+        rows=message.load.rows,
+        chat=message.chat,
+        special_token_ids=(message.special_tokens.pad, message.special_tokens.bos, message.special_tokens.eos),
     )
 
 

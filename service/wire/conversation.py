@@ -70,7 +70,7 @@ class Conversation(Generic[Request]):
             self._sent.add_done_callback(_see)
             try:
                 await asyncio.shield(self._sent)
-            except grpc.aio.InternalError:  # the client is gone, and nobody is left to be told
+            except grpc.aio.BaseError:  # the client is gone, or the stream has ended: nobody is left to be told
                 raise asyncio.CancelledError from None
 
     async def write_soon(self, message: bytes) -> None:

@@ -1,6 +1,7 @@
 """Versions that are loaded and unloaded by calls while streams run."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import grpc
@@ -13,9 +14,9 @@ from service.client import Client
 from service.failures import FailedPrecondition, NotFound
 from service.identity import Role
 from tests.exported import Bundles
+from tests.service.terminal.typed import run
 from tests.service.wire.asking import endless, read
 from tests.service.wire.running import serve, until
-from tests.service.wire.test_terminal import run
 from tests.service.wire.versions import (
     load,
     look_twice,
@@ -147,9 +148,12 @@ async def test_the_terminal_loads_lists_and_unloads(bundles: Bundles, folder: Pa
         at = ("--address", running.address)
         put(bundles, "lstm", folder, "mine", 2)
         spoil(put(bundles, "gru", folder, "mine", 3))
-        code, output, _ = await run("--load", "mine@2", *at)
-        assert (code, output.partition(",")[0]) == (0, "mine@2: lstm")
+        code, output, _ = await run("load", "mine@2", "--json", *at)
+        assert (code, [(one["version"], one["family"]) for one in json.loads(output)]) == (0, [(2, "lstm")])
         bad = "mine/3/step.onnx: SHA-256 differs from bundle.json"
-        assert await run("--load", "mine", *at) == (1, "", f"error: mine@3 cannot be served: {bad}\n")
-        code, output, _ = await run("--unload", "mine@1", "--list", *at)
-        assert [line.partition(",")[0] for line in output.splitlines()] == ["mine@2: lstm", f"mine@3: failed: {bad}"]
+        assert await run("load", "mine", *at) == (1, "", f"error: mine@3 cannot be served: {bad}\n")
+        assert await run("unload", "mine@1", "--drain", "9", *at) == (0, "", "")
+        code, output, _ = await run("models", *at)
+        _, _, *rows, error = output.splitlines()
+        assert [(row.split()[0], row.split()[-1]) for row in rows] == [("mine@2", "ready"), ("mine@3", "failed")]
+        assert (code, error) == (0, f"mine@3: {bad}")

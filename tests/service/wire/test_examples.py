@@ -98,7 +98,9 @@ async def sample_of(address: str, errors: str, options: Options) -> Sample:
     return result.samples[0]
 
 
-@pytest.mark.parametrize("file", ["python/sync.py", "python/with_client.py", "triton/client.py", "go/client.go"])
+@pytest.mark.parametrize(
+    "file", ["python/sync.py", "python/with_client.py", "triton/client.py", "go/client.go", "node/client.js"]
+)
 def test_examples_are_small(file: str):
     assert len((EXAMPLES / file).read_text().splitlines()) <= 60
 

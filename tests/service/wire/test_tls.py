@@ -16,12 +16,12 @@ from service.client import Client, token_in, trusting
 from service.failures import PermissionDenied, Unauthenticated
 from service.probe import main as probe
 from service.token import new_token
+from tests.service.terminal.typed import run
 from tests.service.wire.asking import endless, read
 from tests.service.wire.certified import Authority
 from tests.service.wire.running import ENVIRONMENT, PATIENCE, Process
 from tests.service.wire.showing import entry
 from tests.service.wire.slow import LONG
-from tests.service.wire.test_terminal import run
 
 USER, ADMIN = new_token(), new_token()
 PROMPT = "The quick 안녕"
@@ -118,21 +118,21 @@ async def test_the_command_line_shows_a_token_from_a_file_or_the_environment(pro
     certificates = [str(path) for path in authority.write("client", "somebody")]
     flags = flags_of(*authority.write("server", "localhost"), "--tls-client-ca", str(authority.file))
     server = process(*flags, "--callers", str(callers))
-    asked = ["--list", "--address", local(server), "--tls-ca", str(authority.file)]
+    asked = ["models", "--address", local(server), "--tls-ca", str(authority.file)]
     shown = ["--tls-cert", certificates[0], "--tls-key", certificates[1]]
     assert (await run(*asked, *shown, "--token-file", str(file)))[0] == 0
     code, _, errors = await run(*asked, *shown)
     assert (code, errors) == (1, "error: no name of the certificate is known here\n")
     monkeypatch.setitem(ENVIRONMENT, "SEQSTREAM_TOKEN", USER)
     code, output, _ = await run(*asked, *shown)
-    assert (code, len(output.splitlines())) == (0, 4)
-    code, _, errors = await run("--list", "--address", "192.0.2.1:1")
-    assert (code, errors) == (1, "error: a token goes to 192.0.2.1:1 over TLS only: give credentials\n")
+    assert (code, len(output.splitlines())) == (0, 6)
+    code, _, errors = await run("models", "--address", "192.0.2.1:1")
+    assert (code, errors) == (2, "error: a token goes to 192.0.2.1:1 over TLS only: give credentials\n")
     monkeypatch.setitem(ENVIRONMENT, "SEQSTREAM_TOKEN", f"{USER}\n")
     code, _, errors = await run(*asked, *shown)
-    assert (code, errors) == (1, "error: the token is not one word of ASCII\n")
+    assert (code, errors) == (2, "error: the token is not one word of ASCII\n")
     code, _, errors = await run(*asked, "--tls-cert", certificates[0])
-    assert (code, errors) == (1, "error: --tls-cert and --tls-key go together, and with --tls-ca\n")
+    assert (code, errors) == (2, "error: --tls-cert and --tls-key go together, and with --tls-ca\n")
 
 
 async def test_a_token_file_is_read_at_every_call(process, tmp_path: Path):

@@ -36,7 +36,9 @@ def _keywords(asked: Asked) -> dict[str, Any]:
 
 
 def _array(prompt: str | Sequence[int]) -> Any:
-    return np.array([prompt], object) if isinstance(prompt, str) else np.array(prompt, np.int64)
+    if isinstance(prompt, str):
+        return np.array([prompt], object)
+    return prompt if isinstance(prompt, np.ndarray) else np.array(prompt, np.int64)
 
 
 def _input(name: str, array: Any) -> Any:

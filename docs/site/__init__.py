@@ -1,0 +1,1 @@
+"""What `mkdocs build` needs beside the pages: links that leave docs/, formulas, the reference of the protocol."""

@@ -1,0 +1,1 @@
+"""The command line of the client: one file a command. Nothing here knows gRPC."""
