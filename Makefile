@@ -120,6 +120,7 @@ reliability: install  ## Overload, kill and mistreat servers; write what holds t
 pictures: install  ## Train all families and draw the pictures of docs/ (about 10 minutes)
 	$(BIN)/python -m training compare --minutes-per-model 0.5 --out docs
 	$(BIN)/python -m training gradients --out docs
+	$(BIN)/python -m docs.drawing
 
 image: install  ## Build the server's image; measure its size and its start
 	bash deploy/containers/measure.sh

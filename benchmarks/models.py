@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -18,7 +19,7 @@ from training.tokenization import SPECIAL_TOKENS, load_tokenizer, train_tokenize
 VOCABULARY = 2048
 
 # name: (family, config without vocabularies)
-MODELS: dict[str, tuple[str, dict[str, int | str]]] = {
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "gru": ("gru", {"width": 512}),
     "lstm": ("lstm", {"width": 512}),
     "transformer-lm": ("transformer-lm", {"width": 256, "layers": 6, "heads": 4, "kv_heads": 2, "context_limit": 1024}),
@@ -27,25 +28,33 @@ MODELS: dict[str, tuple[str, dict[str, int | str]]] = {
 }
 
 
-def prepare(folder: Path, names: Iterable[str] = MODELS) -> Path:
-    """Export those of `names` that are not there yet and return the folder of models."""
+def prepare(
+    folder: Path,
+    names: Iterable[str] | None = None,
+    known: Mapping[str, tuple[str, dict[str, Any]]] = MODELS,
+    vocabulary: int = VOCABULARY,
+) -> Path:
+    """Export those of `names`, by default all that are known, that are not there yet; return the folder of models.
+
+    known: family and config of each name. vocabulary: of the tokenizer, where it is not there yet.
+    """
     models = folder / "models"
     tokenizer = folder / "tokenizer.json"
     folder.mkdir(parents=True, exist_ok=True)
     if not tokenizer.exists():
-        train_tokenizer("bpe", read_corpus("stdlib").documents, VOCABULARY).save(str(tokenizer))
+        train_tokenizer("bpe", read_corpus("stdlib").documents, vocabulary).save(str(tokenizer))
     console = Console(stderr=True)
-    for name in names:
+    for name in known if names is None else names:
         if not (models / name / "1").exists():
             with console.status(f"exporting {name}"):
-                write_bundle(_subject(name, tokenizer), Target(models, name, 1))
+                write_bundle(_subject(*known[name], tokenizer), Target(models, name, 1))
     return models
 
 
-def _subject(name: str, tokenizer: Path) -> Subject:
-    family = FAMILIES[MODELS[name][0]]
+def _subject(family_name: str, sizes: dict[str, Any], tokenizer: Path) -> Subject:
+    family = FAMILIES[family_name]
     size = load_tokenizer(tokenizer).get_vocab_size()
-    config = {**MODELS[name][1], "vocabulary_size": size}
+    config = {**sizes, "vocabulary_size": size}
     pairs = family.task == "pairs"
     if pairs:
         config["source_vocabulary_size"] = size
@@ -53,7 +62,7 @@ def _subject(name: str, tokenizer: Path) -> Subject:
     model = family.build(config).eval()
     return Subject(
         model=model,
-        family=MODELS[name][0],
+        family=family_name,
         tokenizer=tokenizer,
         source_tokenizer=tokenizer if pairs else None,
         special_tokens=SPECIAL_TOKENS,

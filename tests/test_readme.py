@@ -1,9 +1,11 @@
-"""What the README shows of files is what is in them."""
+"""What pages show of files is what is in them, and what they link to is there."""
 
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def own_model() -> str:
@@ -12,12 +14,12 @@ def own_model() -> str:
     return text[text.index("class MinimalGatedUnit") : text.index('\n\nif __name__ == "__main__"')].strip()
 
 
-def test_the_readme_shows_the_example_as_it_is():
-    assert own_model() in README
+def test_a_model_of_your_own_is_shown_as_the_example_has_it():
+    assert own_model() in (ROOT / "docs" / "own-model.md").read_text(encoding="utf-8")
 
 
-def test_every_file_that_the_readme_links_to_exists():
-    links = [part.split(")")[0] for part in README.split("](")[1:]]
-    files = [link for link in links if not link.startswith("http")]
-    assert files
-    assert not [link for link in files if not (ROOT / link).exists()]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_links_to_exists(page):
+    links = [part.split(")")[0].split("#")[0] for part in page.read_text(encoding="utf-8").split("](")[1:]]
+    files = [link for link in links if link and not link.startswith("http")]
+    assert not [link for link in files if not (page.parent / link).exists()]
