@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seqstream needs Python 3.11 or newer; set PYTHON=/path/to/it")'
 	@echo "Installing into $(VENV) (PyTorch is the largest part; a few minutes the first time) ..."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[client,cpu,train,export,dev,docs]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[client,cpu,traces,train,export,dev,docs]'
 	@touch $@
 
 $(STUBS): protos/inference/*.proto protos/seqstream/v1/*.proto | $(INSTALLED)

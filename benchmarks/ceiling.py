@@ -45,20 +45,17 @@ class Sent:
 
 def measure(models: Path, name: str, streams: int, rounds: int, tokens: int = 384) -> list[tuple[Sent, Sent]]:
     """Return what our server and the bare one sent, in turn, over `streams` streams of `tokens` tokens at a time."""
-    wanted = request(name, "", tokens)
-    wanted.output.max_tokens_per_message = 1
-    body = wanted.SerializeToString()
     found = []
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "call").write_bytes(b"\0" + len(body).to_bytes(4, "big") + body)
+        call, body = write_call(folder, name, tokens)
         flags = ("--threads", "1", "--rows", str(max(streams, 32)))
         server = stack.enter_context(serving(models, *flags))
         messages = asyncio.run(_record(server.address, body))
         ready.save(messages, folder / "messages")
         other = stack.enter_context(_bare(folder / "messages"))
         for _ in range(1 + rounds):
-            both = (_load(one, folder / "call", streams, len(messages)) for one in (server, other))
+            both = (send(one, call, streams, len(messages)) for one in (server, other))
             found.append((next(both), next(both)))
     return found[1:]  # the first round warms both up
 
@@ -92,7 +89,17 @@ def _bare(messages: Path) -> Iterator[ServerProcess]:
         process.stdin.close()
 
 
-def _load(server: ServerProcess, call: Path, streams: int, messages: int) -> Sent:
+def write_call(folder: Path, name: str, tokens: int) -> tuple[Path, bytes]:
+    """Write a call for `tokens` tokens, one a message, for `send` to make. Returns its file, and the request in it."""
+    wanted = request(name, "", tokens)
+    wanted.output.max_tokens_per_message = 1
+    body = wanted.SerializeToString()
+    (folder / "call").write_bytes(b"\0" + len(body).to_bytes(4, "big") + body)
+    return folder / "call", body
+
+
+def send(server: ServerProcess, call: Path, streams: int, messages: int) -> Sent:
+    """Return what `server` sent in answer to `call`, `messages` messages each, `streams` times at once."""
     calls = max(_LEAST_CALLS, streams) if messages > _LONG else streams
     before, clients = server.cpu_seconds, _children()
     headers = ("-H", "content-type: application/grpc", "-H", "te: trailers", "-H", ":method: POST")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -31,21 +32,25 @@ class ServerProcess:
 
 
 @contextlib.contextmanager
-def serving(models: Path, *flags: str) -> Iterator[ServerProcess]:
-    """Serve the bundles in `models` on a free port until the block ends."""
+def serving(models: Path, *flags: str, checkout: Path | None = None) -> Iterator[ServerProcess]:
+    """Serve the bundles in `models` on a free port until the block ends.
+
+    checkout: folder of the seqstream that serves, with its generated code; None: this one.
+    """
     command = [
         sys.executable,
         "-m",
         "service",
         "--models",
-        str(models),
+        str(models.resolve()),
         "--port",
         "0",
         "--log-level",
         "warning",
         *flags,
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = None if checkout is None else {**os.environ, "PYTHONPATH": str(checkout.resolve())}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=checkout, env=environment) as process:
         try:
             assert process.stdout is not None
             yield ServerProcess(_read_address(iter(process.stdout)), psutil.Process(process.pid))

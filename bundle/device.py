@@ -22,6 +22,11 @@ class DeviceError(ValueError):
     """The device asked for cannot be used. The message is one line that says what is missing."""
 
 
+def runtime_version() -> str:
+    """Return the version of ONNX Runtime."""
+    return str(onnxruntime.__version__)
+
+
 def open_session(graph: str, options: onnxruntime.SessionOptions, device: Device) -> onnxruntime.InferenceSession:
     """Open a graph on a device. `auto` takes CUDA where it works and the CPU elsewhere.
 

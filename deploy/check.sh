@@ -21,8 +21,9 @@ fi
 
 echo "envoy, prometheus"
 envoy --mode validate --log-level warn -c deploy/envoy/envoy.yaml
-if has promtool "promtool check config"; then
+if has promtool "promtool check config, promtool test rules"; then
   promtool check config deploy/prometheus/prometheus.yml
+  promtool test rules deploy/prometheus/alerts_test.yml
 fi
 
 echo "kubernetes: kustomize, schemas"

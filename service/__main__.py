@@ -20,9 +20,11 @@ from service.callers import CallersError
 from service.connections import allow_connections
 from service.engine import EngineSettings
 from service.loading import Loader, load_models
-from service.metrics import MetricsPortError, served
+from service.metrics.calls import CallMetrics
+from service.metrics.exposition import MetricsPortError, served
 from service.models import ServedModel, UnknownModelError
 from service.settings import Settings, SettingsError, read_settings
+from service.traces import Traces, TracesError, open_traces
 from service.versions import Versions
 from service.wire.calls import Calls
 from service.wire.entrance import Entrance, read_entrance, warn_of_what_is_open
@@ -38,7 +40,7 @@ _SWITCH_SECONDS = 0.0005
 # What is left of calls to other models when one has failed.
 _FAILED_SECONDS = 1.0
 # Why a server cannot start, in words for whoever starts it.
-_REASONS = (SettingsError, BundleError, DeviceError, PortError, MetricsPortError, TlsError, CallersError)
+_REASONS = (SettingsError, BundleError, DeviceError, PortError, MetricsPortError, TlsError, CallersError, TracesError)
 
 _log = logging.getLogger("service")
 
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = read_settings(sys.argv[1:] if arguments is None else arguments)
         logs.configure(settings.log_level, settings.log_format)
-        entrance = read_entrance(settings)
+        entrance, traces = read_entrance(settings), open_traces(settings.traces_endpoint)
         itl = settings.max_itl_ms / 1e3
         most = settings.tenant_rows or None
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl, most)
@@ -61,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
             versions = Versions(models, loader, settings.drafts, settings.kept)
         except UnknownModelError as error:
             raise SettingsError(f"--drafts: {error}, and off and prompt") from None
-        return _run(versions, settings, entrance)
+        return _run(versions, settings, entrance, traces)
     except _REASONS as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -69,17 +71,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _run(versions: Versions, settings: Settings, entrance: Entrance) -> int:
+def _run(versions: Versions, settings: Settings, entrance: Entrance, traces: Traces | None) -> int:
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         import uvloop
     except ModuleNotFoundError:  # there is none for Windows
-        return asyncio.run(serve(versions, settings, entrance))
+        return asyncio.run(serve(versions, settings, entrance, traces))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(versions, settings, entrance))
+        return runner.run(serve(versions, settings, entrance, traces))
 
 
-async def serve(versions: Versions, settings: Settings, entrance: Entrance) -> int:
+async def serve(versions: Versions, settings: Settings, entrance: Entrance, traces: Traces | None = None) -> int:
     """Serve models until a signal comes or one of them fails. Returns the exit code.
 
     Raises:
@@ -90,25 +92,29 @@ async def serve(versions: Versions, settings: Settings, entrance: Entrance) -> i
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signals.put_nowait, number)
     tenant_requests, words = settings.tenant_requests or None, settings.log_prompts == "on"
-    calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests)
+    metrics = CallMetrics(settings.metrics_tenants)
+    calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests, metrics=metrics, traces=traces)
     most = settings.max_new_tokens_limit
     offered = Offered(settings.reflection == "on", settings.open_inference == "on")
     bounds = Bounds(settings.slow_client_tokens, settings.slow_client_seconds)
     connections, age = allow_connections(settings.connections), settings.max_connection_age_seconds
     limits = Limits(connections, settings.connection_calls, bounds, age)
     server = Server(versions.models, most, calls, versions=versions, offered=offered, limits=limits)
-    with served(server.metrics, settings.host, settings.metrics_port) as metrics:
+    with served(server.metrics, settings.host, settings.metrics_port) as url:
         address = await server.start(settings.host, settings.port, entrance.credentials)
         warn_of_what_is_open(settings)
         if settings.health_port is not None:
             print(f"health on {await server.answer_probes(settings.host, settings.health_port)}", flush=True)
         for model in versions.models:
             print(_describe(model), flush=True)
-        if metrics is not None:
-            print(f"metrics on {metrics}", flush=True)
+        if url is not None:
+            print(f"metrics on {url}", flush=True)
         print(f"listening on {address}", flush=True)
         async with _changing(versions, settings.watch_seconds):
-            return await _until_told(server, signals, settings)
+            code = await _until_told(server, signals, settings)
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
+        return code
 
 
 @asynccontextmanager

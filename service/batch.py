@@ -17,6 +17,7 @@ from service.budget import Budget
 from service.decoding import Decoding
 from service.delivery import Delivery
 from service.ids import IdTable
+from service.metrics.measures import Measures
 from service.prompts import PromptCall, prompt_call
 from service.request import FinishReason
 from service.sampling import Sampler
@@ -33,7 +34,7 @@ Ids = NDArray[np.int64]
 class Batch:
     """All requests of one model. Driven by one thread; its counts may be read by any.
 
-    prompt_tokens: consumed until now, sources counted.
+    prompt_tokens: consumed until now, sources counted.    measures: what steps took.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Batch:
         self._prefilling: tuple[Sequence, ...] = ()  # those whose prompts are consumed just now or in part
         self.prompt_tokens = 0
         self._prompt_steps = 0
+        self.measures = Measures()
 
     @property
     def idle(self) -> bool:
@@ -76,6 +78,12 @@ class Batch:
     def steps(self) -> int:
         """Calls of the step graph until now."""
         return self._prompt_steps + self._decoding.steps
+
+    @property
+    def drafted(self) -> tuple[int, int]:
+        """Tokens proposed until now, and those of them that were drawn."""
+        drafting = self._decoding.drafting
+        return drafting.drafted, drafting.accepted
 
     @property
     def running(self) -> int:
@@ -109,6 +117,7 @@ class Batch:
     def add(self, sequence: Sequence) -> None:
         """Let a request wait for its turn."""
         self._scheduler.add(sequence)
+        self.measures.resume(len(sequence.request.resume))
 
     def cancel(self, cancellation: Cancellation) -> None:
         """Forget a request, or one sample of it, wherever it is. Unknown ones have ended: nothing to do."""
@@ -127,20 +136,29 @@ class Batch:
         for sequence in self._scheduler.expire(now):
             _finish_all(sequence, FinishReason.DEADLINE, now, delivery)
         self._prefilling = self._scheduler.begun
-        budget = self._budget.tokens(self._slots.used)
-        if pieces := self._scheduler.plan(self._rows.capacity - self._slots.used, budget):
+        before = self._slots.used
+        if pieces := self._scheduler.plan(self._rows.capacity - before, self._budget.tokens(before)):
             self._prefilling = tuple(piece.sequence for piece in pieces)
             call = prompt_call(pieces)
             output = self._step_prompts(pieces, call, now)
             self._prompt_steps += 1
             self._prefilling = self._scheduler.begun
             self._commit_prompts(pieces, call, output, delivery)
-            self._budget.consumed(call.tokens.size, self._clock() - now)
+            took = self._clock() - now
+            self._budget.consumed(call.tokens.size, took)
+            self.measures.prefill_step.add(took)
         if self._slots.used:
-            now = self._clock()
-            self._retire(self._decoding.run(delivery), delivery)
-            self._budget.decoded(self._clock() - now)
+            self._decode(before, delivery)
         return delivery
+
+    def _decode(self, before: int, delivery: Delivery) -> None:
+        """Draw for every running row; those from `before` on have had their first token just now."""
+        began, rows, drawn = self._clock(), self._slots.used, self.generated_tokens
+        fresh = self._slots.drawn(before, rows)
+        self._retire(self._decoding.run(delivery), delivery)
+        now = self._clock()
+        self._budget.decoded(now - began)
+        self.measures.decode(rows, fresh, self.generated_tokens - drawn, began, now)
 
     def _step_prompts(self, pieces: list[Piece], call: PromptCall, now: float) -> StepOutput:
         first = self._slots.used
@@ -177,7 +195,7 @@ class Batch:
         first = self._slots.used
         seated: list[int] = []
         for index, sequence in enumerate(sequences):
-            sequence.first_token = now
+            self._measure(sequence, now)
             delivery.prompts.append(sequence)
             if self._room(sequence) > 0:
                 self._copy_prompt(sequence, first + index, first + len(seated))
@@ -196,6 +214,14 @@ class Batch:
                 sources.append(index)
         self._slots.settle()
         return sources
+
+    def _measure(self, sequence: Sequence, now: float) -> None:
+        sequence.first_token = now
+        assert sequence.started is not None, "its prompt has been consumed"
+        self.measures.prompt(sequence.submitted, sequence.started, now)
+        request = sequence.request
+        if request.stop.max_new_tokens and not request.resume:
+            self.measures.first_token.add(now - (sequence.submitted if request.arrived is None else request.arrived))
 
     def _join(self, sequence: Sequence, outlet: Outlet) -> None:
         self._slots.join(sequence, outlet, self._room(sequence))

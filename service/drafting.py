@@ -101,10 +101,15 @@ class _Candidate:
 
 
 class Drafting:
-    """The drafts of all samples of a batch. costs: what steps take, to be told by whoever runs them."""
+    """The drafts of all samples of a batch.
+
+    costs: what steps take, to be told by whoever runs them.
+    drafted, accepted: tokens proposed until now, and those of them that were right.
+    """
 
     def __init__(self, sampler: Sampler, rows: int, clock: Callable[[], float]) -> None:
         self.costs = Costs(MOST_PROPOSED + 1)
+        self.drafted = self.accepted = 0
         self._sampler = sampler
         self._rows = rows
         self._clock = clock
@@ -160,6 +165,8 @@ class Drafting:
         """Note how many of the proposed tokens were right. To be called before the sample ends."""
         outlet.drafted += len(proposal.tokens)
         outlet.accepted += taken
+        self.drafted += len(proposal.tokens)
+        self.accepted += taken
         if proposal.source is not None:
             for place in range(min(taken + 1, len(proposal.tokens))):
                 self._drafts[outlet].acceptance.note(_BY_MODEL, place < taken)

@@ -25,6 +25,7 @@ from service.drafting import Offer
 from service.errors import EngineError, EngineFailed, EngineStopped, QueueFull, TooLate
 from service.inbox import Inbox
 from service.load import Load, Work
+from service.metrics.measures import Measures
 from service.pace import Pace
 from service.penalties import stop_ids
 from service.request import GenerationRequest
@@ -145,7 +146,13 @@ class Engine:
         batch = self._batch
         departed = batch.departed_tokens
         waiting = self._submitted_tokens - departed
-        return Work(batch.running_requests, waiting, batch.prompt_tokens, batch.generated_tokens, batch.steps)
+        drawn, (drafted, accepted) = batch.generated_tokens, batch.drafted
+        return Work(batch.running_requests, waiting, batch.prompt_tokens, drawn, drafted, accepted, batch.steps)
+
+    @property
+    def measures(self) -> Measures:
+        """What its steps took."""
+        return self._batch.measures
 
     def _check_room(self) -> tuple[int, int]:
         """Return how many requests wait, and how many rows are free. Raises QueueFull, EngineStopped."""

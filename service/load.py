@@ -22,6 +22,7 @@ class Work:
 
     running: requests in rows.    waiting_tokens: of the prompts and sources of requests that wait.
     prompt_tokens, generated_tokens: consumed (sources counted), and drawn, since the engine began; never fewer.
+    drafted_tokens, accepted_tokens: proposed since then, and those of them that were drawn.
     steps: over prompts, over running rows and over what was proposed.
     """
 
@@ -29,4 +30,6 @@ class Work:
     waiting_tokens: int
     prompt_tokens: int
     generated_tokens: int
+    drafted_tokens: int
+    accepted_tokens: int
     steps: int

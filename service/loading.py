@@ -7,6 +7,7 @@ meanwhile. Knows nothing about gRPC.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,21 +46,23 @@ class Loader:
             BundleError: it is not what its manifest says.
             DeviceError: the device cannot be used.
         """
-        return self._model(open_bundle(path), None, None)
+        began = time.monotonic()
+        return self._model(open_bundle(path), None, None, began)
 
     def load_aside(self, path: Path, like: ServedModel | None) -> ServedModel:
         """Open a bundle while others run: on one core, and without measuring.
 
         like: another version, whose tokenizers, where they are the same, and whose threads it takes. Raises as `load`.
         """
+        began = time.monotonic()
         bundle = open_bundle(path, _SHARE)
         if like is None:
             way = modest(bundle, self.threads, self.spin)
         else:
             way = Way(like.placement.threads, like.placement.spin)
-        return self._model(bundle, like, way)
+        return self._model(bundle, like, way, began)
 
-    def _model(self, bundle: Bundle, like: ServedModel | None, way: Way | None) -> ServedModel:
+    def _model(self, bundle: Bundle, like: ServedModel | None, way: Way | None, began: float) -> ServedModel:
         manifest = bundle.manifest
         known = {} if like is None else _tokenizers(like)
         tokenizer = _tokenizer(bundle, TOKENIZER, manifest.vocabulary_size, known)
@@ -71,7 +74,8 @@ class Loader:
         if CHAT_TEMPLATE in manifest.files:
             chat = Chat.load(bundle.path / CHAT_TEMPLATE, bundle.path / TOKENIZER, manifest.special_tokens)
         engine = Engine(runner, self.settings)
-        return ServedModel(manifest, tokenizer, source_tokenizer, runner.placement, engine, chat)
+        took = time.monotonic() - began
+        return ServedModel(manifest, tokenizer, source_tokenizer, runner.placement, engine, chat, load_seconds=took)
 
 
 def load_models(loader: Loader, name: str | None = None, keep: int = 0, *, pass_over: bool = False) -> Models:

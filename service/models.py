@@ -29,6 +29,7 @@ class ServedModel:
     drafts: what proposes where a request does not say, or None.
     users: the calls that it answers.
     statistics: of the generations that it was asked for.
+    load_seconds: that it took to open.
     """
 
     manifest: Manifest
@@ -41,6 +42,7 @@ class ServedModel:
     drafts: Drafts | None = None
     users: Users = field(default_factory=Users)
     statistics: Statistics = field(default_factory=Statistics)
+    load_seconds: float = 0.0
 
     @property
     def reference(self) -> str:

@@ -81,6 +81,7 @@ class GenerationRequest:
     scored_from: report log-probabilities of prompt[scored_from:] (>= 1), or None.
     drafts: what may propose tokens, or None: only streams without them have the same bits everywhere.
     stop.max_new_tokens == 0 asks for scores alone.
+    arrived: `time.monotonic()` at which it came to the server, or None: when it came to the engine.
     tenant: for whom it is; tenants share tokens evenly.    priority: the higher goes first, among those of a tenant.
     """
 
@@ -100,6 +101,7 @@ class GenerationRequest:
     drafts: Drafts | None = None
     tenant: str = ""
     priority: int = 0
+    arrived: float | None = None
 
     @property
     def prompt_tokens(self) -> int:

@@ -5,6 +5,7 @@ Nothing else of the server reads the command line or the environment.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -99,6 +100,17 @@ class Settings(BaseSettings):
         le=65535,
         description="port of Prometheus' metrics, on the same host; 0: a free one; default: none",
     )
+    metrics_tenants: int = Field(
+        100,
+        ge=0,
+        le=10_000,
+        description="tenants that metrics name, the first that come; they count the others together",
+    )
+    traces_endpoint: str | None = Field(
+        None,
+        description="OTLP collector that traces of calls go to, http://HOST:PORT of gRPC; default: that of "
+        "OTEL_EXPORTER_OTLP_ENDPOINT, or none",
+    )
     health_port: int | None = Field(
         None,
         ge=0,
@@ -160,13 +172,20 @@ def read_settings(arguments: list[str]) -> Settings:
     """
     try:
         flags = CliSettingsSource[Any](Settings, cli_parse_args=arguments)()
-        given = {**EnvSettingsSource(Settings)(), **flags}
+        given = {**_standard(), **EnvSettingsSource(Settings)(), **flags}
     except SourceError as error:
         raise SettingsError(str(error)) from None
     try:
         return Settings(**{**_read_file(given.get("config")), **given})
     except ValidationError as error:
         raise SettingsError(_first_line(error)) from None
+
+
+def _standard() -> dict[str, str]:
+    """Return what is set by names that OpenTelemetry has given it."""
+    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    found = [value for name in names if (value := os.environ.get(name))]
+    return {"traces_endpoint": found[0]} if found else {}
 
 
 def _read_file(path: str | Path | None) -> dict[str, Any]:

@@ -30,7 +30,10 @@ _Result = TypeVar("_Result")
 
 
 class Versions:
-    """Changes `models`, which it is given, by what lies in the folder of `loader`."""
+    """Changes `models`, which it is given, by what lies in the folder of `loader`.
+
+    loads, failures, unloads: versions that were loaded until now, could not be, and have gone.
+    """
 
     def __init__(self, models: Models, loader: Loader, drafts: str = OFF, keep: int = 0) -> None:
         """Offer drafts to `models`.
@@ -43,6 +46,7 @@ class Versions:
         """
         check_default(models, drafts)
         self.models = models
+        self.loads = self.failures = self.unloads = 0
         self._loader = loader
         self._drafts = drafts
         self._keep = keep
@@ -58,9 +62,10 @@ class Versions:
 
     def others(self) -> list[Version]:
         """Every version that is loaded or could not be, and those that go, sorted by name and number."""
-        leaving = [Version(*name_and_number(reference), State.UNLOADING) for reference in self._going]
-        loading = [Version(*name_and_number(reference), State.LOADING) for reference in self._loading]
-        failed = [Version(*name_and_number(one), State.FAILED, why.error) for one, why in self._failed.items()]
+        # Copies: metrics are read on another thread.
+        leaving = [Version(*name_and_number(reference), State.UNLOADING) for reference in list(self._going)]
+        loading = [Version(*name_and_number(reference), State.LOADING) for reference in list(self._loading)]
+        failed = [Version(*name_and_number(one), State.FAILED, why.error) for one, why in list(self._failed.items())]
         return sorted([*leaving, *loading, *failed], key=lambda version: (version.name, version.number))
 
     async def load(self, reference: str) -> ServedModel:
@@ -178,6 +183,7 @@ class Versions:
                 model = await asyncio.to_thread(self._loader.load_aside, found.path, like)
             model.engine.start()
             self._assign([*self.models, model], self.models.leaving)
+            self.loads += 1
             _log.info("%s: serving", found.reference)
             return model
         except (BundleError, DeviceError) as error:
@@ -190,6 +196,7 @@ class Versions:
             del self._loading[found.reference]
 
     def _fail(self, found: Found, reason: str) -> BadVersionError:
+        self.failures += 1
         self._failed[found.reference] = Failure(reason, found.stamp)
         return BadVersionError(found.reference, reason)
 
@@ -223,6 +230,7 @@ class Versions:
             last.detach()
         await asyncio.to_thread(give_back)
         del self._going[reference]
+        self.unloads += 1
         _log.info("%s: gone", reference)
 
     async def _end(self, reference: str, seconds: float | None) -> None:

@@ -23,6 +23,7 @@ from protos.seqstream.v1 import model_pb2
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
 from service import __main__ as program
 from service.settings import Settings
+from service.traces import Traces
 from service.versions import Versions
 from service.wire.entrance import Entrance
 
@@ -112,10 +113,12 @@ def watching(models: Path, folder: Path, *flags: str) -> Iterator[Watched]:
 _serve = program.serve
 
 
-async def _serve_watched(versions: Versions, settings: Settings, entrance: Entrance) -> int:
+async def _serve_watched(
+    versions: Versions, settings: Settings, entrance: Entrance, traces: Traces | None = None
+) -> int:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, lambda: print(f"tasks {len(asyncio.all_tasks(loop))}", flush=True))
-    return await _serve(versions, settings, entrance)
+    return await _serve(versions, settings, entrance, traces)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ lock() { # OUT ARGUMENT...
   echo "$out: $(grep -c '==' "$out") packages"
 }
 
-lock service/requirements-cpu.txt --extra cpu pyproject.toml "$@"
-lock service/requirements-gpu.txt --extra gpu --constraint service/requirements-cpu.txt pyproject.toml "$@"
+lock service/requirements-cpu.txt --extra cpu --extra traces pyproject.toml "$@"
+lock service/requirements-gpu.txt --extra gpu --extra traces --constraint service/requirements-cpu.txt pyproject.toml "$@"
 lock service/requirements-build.txt --constraint service/requirements-cpu.txt <(echo 'grpcio-tools>=1.85,<2') "$@"
 lock training/requirements.txt --extra cpu --extra train --extra export --constraint service/requirements-cpu.txt \
   pyproject.toml "$@"

@@ -132,6 +132,7 @@ def _generation(
         drafts=read_drafts(request, model),
         tenant=call.identity.tenant,
         priority=request.priority,
+        arrived=call.began,
     )
 
 

@@ -1,4 +1,4 @@
-"""The calls that run: each has an id, a line in the log, a status for every error, and an end when the server stops.
+"""The calls that run: each has an id, is told of when it ends, has a status for every error, and ends with the server.
 
 Knows nothing about what a call does.
 """
@@ -7,97 +7,55 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import NoReturn
 
 import grpc
 
-from service.chunk import Timings
 from service.errors import EngineError
-from service.identity import Identity
-from service.metrics import call_counter
-from service.models import ServedModel, UnknownModelError
+from service.metrics.calls import CallMetrics
+from service.models import UnknownModelError
 from service.quota import Quota
-from service.statistics import Statistics
-from service.users import Users
+from service.traces import Traces
 from service.version import ChangeError
 from service.wire import refusals
 from service.wire.access import Access
+from service.wire.call import Call
 from service.wire.context import Context
 from service.wire.refusals import Refusal
+
+__all__ = ["Call", "Calls"]
 
 _log = logging.getLogger("service.calls")
 
 
-@dataclass(slots=True)
-class Call:
-    """What the log tells of a call. tokens: generated or scored. prompt: only where prompts are logged."""
-
-    method: str
-    request_id: str = field(default_factory=lambda: secrets.token_hex(8))
-    identity: Identity = field(default_factory=Identity)
-    model: str = "-"
-    prompt_tokens: int = 0
-    tokens: int = 0
-    timings: Timings | None = None
-    prompt: object = None
-    began: float = field(default_factory=time.monotonic)
-    statistics: Statistics | None = None
-    _users: list[Users] = field(default_factory=list)
-
-    def use(self, model: ServedModel, *, counts: bool = False) -> None:
-        """Keep `model` from being freed until the call has ended. counts: whether its statistics are told of it."""
-        self.model = model.reference
-        model.users.enter()
-        self._users.append(model.users)
-        if counts:
-            self.statistics = model.statistics
-
-    def release(self) -> None:
-        """Let go of what was used."""
-        while self._users:
-            self._users.pop().leave()
-
-    def log(self, code: str) -> None:
-        """Write the line of a call that has ended, with times in milliseconds."""
-        spent, identity = self.timings, self.identity
-        told: dict[str, object] = {
-            "request_id": self.request_id,
-            "method": self.method,
-            "tenant": identity.tenant or None,
-            "caller": identity.name or None,
-            "model": None if self.model == "-" else self.model,
-            "prompt_tokens": self.prompt_tokens,
-            "tokens": self.tokens,
-            "queue_ms": None if spent is None else _ms(spent.queue_seconds),
-            "first_token_ms": None if not (spent and spent.prefill_seconds) else _ms(spent.first_token_seconds),
-            "ms": _ms(time.monotonic() - self.began),
-            "status": code,
-        }
-        if self.prompt is not None:
-            told["prompt"] = self.prompt
-        _log.info("call", extra=told)
-
-
 class Calls:
-    """All calls that run, and whether new ones may. ended: counts those that have.    leaving: set once none may."""
+    """All calls that run, and whether new ones may.
+
+    metrics: of those that have ended.    leaving: set once no new ones may come.
+    """
 
     def __init__(
-        self, access: Access | None = None, *, log_prompts: bool = False, tenant_requests: int | None = None
+        self,
+        access: Access | None = None,
+        *,
+        log_prompts: bool = False,
+        tenant_requests: int | None = None,
+        metrics: CallMetrics | None = None,
+        traces: Traces | None = None,
     ) -> None:
         """access: tells who calls; by default nobody is asked. log_prompts: whether the log may hold prompts.
 
-        tenant_requests: that one tenant may have at once, or None.
+        tenant_requests: that one tenant may have at once, or None.    traces: to be made, or None.
         """
         self.access = access or Access()
         self._quota = Quota(tenant_requests)
         self.log_prompts = log_prompts
         self.leaving = asyncio.Event()
-        self.ended = call_counter()
+        self.metrics = metrics or CallMetrics()
+        self._traces = traces
         self._running: set[asyncio.Timeout] = set()
         self._none_runs = asyncio.Event()
         self._none_runs.set()
@@ -111,7 +69,7 @@ class Calls:
         Raises:
             Refusal: only then.
         """
-        call = Call(method)
+        call = self._begin(context, method)
         code, refusal = "CANCELLED", None
         try:
             async with self._may_end_early():
@@ -126,10 +84,7 @@ class Calls:
             code = refusal.code.name
         finally:
             call.release()
-            if call.statistics is not None:
-                call.statistics.note(time.monotonic() - call.began, code == "OK", call.timings)
-            self.ended.labels(call.model, method, code).inc()
-            call.log(code)
+            self._end(call, code, refusal)
         if refusal is not None:
             refusal.request_id = call.request_id
             if not told:
@@ -152,10 +107,9 @@ class Calls:
             await self.turn_away(context, method, refusal)
 
     async def turn_away(self, context: Context, method: str, refusal: Refusal) -> NoReturn:
-        """End a call that is not entered as one that was refused: logged, counted and with its status."""
-        call = Call(method)
-        self.ended.labels(call.model, method, refusal.code.name).inc()
-        call.log(refusal.code.name)
+        """End a call that is not entered as one that was refused: it is told of, and with its status."""
+        call = self._begin(context, method)
+        self._end(call, refusal.code.name, refusal)
         await self.refuse(context, refusal, call)
 
     async def end(self, seconds: float) -> None:
@@ -196,6 +150,26 @@ class Calls:
             if not self._running:
                 self._none_runs.set()
 
+    def _begin(self, context: Context, method: str) -> Call:
+        call = Call(method)
+        if self._traces is not None:
+            call.span = self._traces.begin(method, context.invocation_metadata() or ())
+        return call
+
+    def _end(self, call: Call, code: str, refusal: Refusal | None) -> None:
+        """Tell of a call that has ended: metrics, its trace, the log."""
+        self.metrics.end(call.model, call.method, code, call.identity.tenant)
+        if refusal is not None:
+            self.metrics.refuse(refusal.reason)
+        if call.model is not None:
+            self.metrics.finish(call.model, call.finishes)
+            if code == "OK" and (served := call.served()) is not None:
+                self.metrics.serve(call.model, served)
+        if call.statistics is not None:
+            call.statistics.note(time.monotonic() - call.began, code == "OK", call.timings)
+        call.trace(code, None if refusal is None else refusal.reason)
+        call.log(code)
+
     def _refusal(self, error: Exception, call: Call) -> Refusal:
         if isinstance(error, Refusal):
             return error
@@ -222,7 +196,3 @@ def _without_words(error: Exception) -> Exception:
     """Return an error that tells where and of what kind `error` is, but not its words: they may be a prompt's."""
     told = RuntimeError(f"{type(error).__name__}; its words are logged with --log-prompts on")
     return told.with_traceback(error.__traceback__)
-
-
-def _ms(seconds: float) -> float:
-    return round(1e3 * seconds, 1)

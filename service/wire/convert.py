@@ -47,6 +47,11 @@ def ending(reason: FinishReason, match: int | None) -> Ending:
     return fields
 
 
+def reason(ending: Ending) -> str:
+    """Return why, as metrics and traces name it: "max_tokens"."""
+    return ending["reason"].removeprefix("FINISH_REASON_").lower()
+
+
 def sampling_parameters(sampling: pb.SamplingParameters) -> SamplingParameters:
     """Return how tokens are drawn."""
     return SamplingParameters(

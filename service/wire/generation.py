@@ -21,7 +21,7 @@ from service.wire.context import Context, deadline_of
 from service.wire.limits import Bounds
 from service.wire.prompt import as_given, check_room, read_continuation, read_prompt, tokenize
 from service.wire.reply import Reply
-from service.wire.sending import send
+from service.wire.sending import reasons, send
 
 MOST_TOKENIZED_BYTES = 128 << 10
 MOST_DETOKENIZED = 65536
@@ -46,13 +46,17 @@ class GenerationServicer(GenerationServiceServicer):
             model.engine.admit(call.identity.tenant, deadline)  # before anything is tokenized
             asked = await read_asked(request, model, self._most_new_tokens, call, deadline)
             call.prompt_tokens = asked.prompt_tokens
+            if call.span is not None:
+                operation = "chat" if request.HasField("messages") else "text_completion"
+                call.span.ask(asked.generation, operation)
             samples = range(request.first_sample, request.first_sample + request.samples)
-            replies = {sample: Reply(sample, model.tokenizer, request) for sample in samples}
+            replies = {sample: Reply(sample, model.tokenizer, request, timed=call.traced) for sample in samples}
             first = replies[request.first_sample]
             if (ending := asked.ended()) is not None or first.matched is not None:
                 await context.write(asked.started())
                 for message in first.end(ending or {}, _NO_TIME, asked.prompt_tokens):
                     await context.write(message)
+                call.finishes = reasons(replies.values())
             else:
                 await send(asked, replies, context.write, call, self._bounds, (asked.started(),))
 

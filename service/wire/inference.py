@@ -29,7 +29,6 @@ from service.wire.prompt import as_given
 from service.wire.refusals import SLOW_CONSUMER, Refusal
 from service.wire.sending import Write, send
 from service.wire.tensor_reply import Heading, TensorReply
-from service.wire.written import Written
 
 _EXTENSIONS = ("model_configuration", "model_repository", "parameters", "schedule_policy", "statistics")
 # With this in its metadata a stream ends with the status of the first request that fails.
@@ -187,6 +186,8 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         model.engine.admit(call.identity.tenant, deadline)  # before anything is tokenized
         asked = await read_asked(infer.wire, model, self._most_new_tokens, call, deadline, infer.checks)
         call.prompt_tokens = asked.prompt_tokens
+        if call.span is not None:
+            call.span.ask(asked.generation, "text_completion")
         heading = Heading(
             id=request.id,
             name=request.model_name,
@@ -197,7 +198,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             whole=infer.whole or not streamed,
             streamed=streamed,
         )
-        reply = TensorReply(heading, Written(model.tokenizer, infer.wire))
+        reply = TensorReply(heading, model.tokenizer, infer.wire, timed=call.traced)
         await send(asked, {0: reply}, write, call, self._limits.bounds)
 
 

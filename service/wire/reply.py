@@ -13,36 +13,26 @@ from service.chunk import Chunk, ScoredToken, Timings
 from service.wire import convert
 from service.wire.convert import Ending
 from service.wire.deltas import delta
-from service.wire.written import Written
+from service.wire.sample_reply import SampleReply
 
 MOST_SCORES_PER_MESSAGE = 1024
 
 
-class Reply:
-    """One sample as the messages of GenerationService."""
+class Reply(SampleReply):
+    """One sample as messages of GenerationService."""
 
-    def __init__(self, sample: int, tokenizer: Tokenizer, request: pb.GenerateRequest) -> None:
-        """`request` has its defaults filled in; text of its `resume_token_ids` is not sent again."""
+    def __init__(self, sample: int, tokenizer: Tokenizer, request: pb.GenerateRequest, *, timed: bool = False) -> None:
+        """sample: its index.    The rest as for any."""
+        super().__init__(tokenizer, request, timed=timed)
         self._sample = sample
         self._tokenizer = tokenizer
-        self._written = Written(tokenizer, request)
-
-    @property
-    def fresh(self) -> int:
-        """Tokens of the sample that were not resumed."""
-        return self._written.fresh
-
-    @property
-    def matched(self) -> str | None:
-        """The stop string that ended the sample, or None."""
-        return self._written.matched
 
     def deltas(self, chunk: Chunk) -> Iterator[bytes]:
         """Yield the scores of the prompt, the new tokens and their text, up to the end of a stop string."""
         if chunk.prompt_scores is not None:
             yield from _prompt_scores(chunk.prompt_scores, self._tokenizer)
         done = 0
-        for position, token_ids, text in self._written.pieces(chunk.token_ids):
+        for position, token_ids, text in self._pieces(chunk.token_ids):
             if chunk.logprobs is None:
                 yield delta(self._sample, position, token_ids, text)
             else:
@@ -53,16 +43,11 @@ class Reply:
     def end(
         self, ending: Ending, spent: Timings, prompt_tokens: int, drafts: tuple[int, int] = (0, 0)
     ) -> Iterator[bytes]:
-        """Yield the text that was held back, if any, and the end. A stop string in the text goes before `ending`.
-
-        drafts: tokens proposed, and taken.
-        """
-        written = self._written
-        if text := written.finish():
-            yield delta(self._sample, written.position, (), text)
-        if written.matched is not None:
-            ending = {"reason": "FINISH_REASON_STOP_STRING", "stop_string": written.matched}
-        usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=written.position, resumed_tokens=written.resumed)
+        """Yield the text that was held back, if any, and the end."""
+        text, ending = self._finish(ending)
+        if text:
+            yield delta(self._sample, self.position, (), text)
+        usage = pb.Usage(prompt_tokens=prompt_tokens, generated_tokens=self.position, resumed_tokens=self.resumed)
         usage.drafted_tokens, usage.accepted_tokens = drafts
         finished = pb.Finished(sample=self._sample, usage=usage, timings=convert.timings(spent), **ending)
         yield pb.GenerateResponse(finished=finished).SerializeToString()

@@ -6,36 +6,17 @@ Knows nothing about how requests come in.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import Protocol
 
 from service.chunk import Chunk, Timings
 from service.stream import Stream
 from service.wire import convert
 from service.wire.asked import Asked
 from service.wire.calls import Call
-from service.wire.convert import Ending
 from service.wire.limits import Bounds
 from service.wire.patience import patience
+from service.wire.sample_reply import SampleReply
 
 Write = Callable[[bytes], Awaitable[None]]
-
-
-class SampleReply(Protocol):
-    """Makes the messages of one sample, serialised."""
-
-    @property
-    def fresh(self) -> int:
-        """Tokens of the sample that were not resumed."""
-
-    @property
-    def matched(self) -> str | None:
-        """The stop string that ended the sample, or None."""
-
-    def deltas(self, chunk: Chunk) -> Iterator[bytes]:
-        """Yield what is new, up to the end of a stop string."""
-
-    def end(self, ending: Ending, spent: Timings, prompt_tokens: int, drafts: tuple[int, int]) -> Iterator[bytes]:
-        """Yield the end. A stop string goes before `ending`.    drafts: tokens proposed, and taken."""
 
 
 async def send(
@@ -66,6 +47,14 @@ async def send(
         stream.cancel()
         call.timings = stream.timings()
         call.tokens = sum(reply.fresh for reply in replies.values())
+        call.finishes = reasons(replies.values())
+        if call.span is not None:
+            call.span.detokenized(sum(reply.text_seconds for reply in replies.values()))
+
+
+def reasons(replies: Iterable[SampleReply]) -> list[str]:
+    """Return why samples have ended, those that have."""
+    return [reply.reason for reply in replies if reply.reason is not None]
 
 
 def _messages(asked: Asked, reply: SampleReply, stream: Stream, chunk: Chunk) -> Iterator[bytes]:

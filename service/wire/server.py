@@ -12,7 +12,8 @@ import socket
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from service.metrics import collect_all
+from service.metrics.exposition import collect_all
+from service.metrics.process import LoopLag
 from service.models import Models
 from service.versions import Versions
 from service.wire.calls import Calls
@@ -73,7 +74,8 @@ class Server:
         """
         self._models = models
         self._calls = calls or Calls()
-        self.metrics = collect_all(models, self._calls.ended)
+        self._lag = LoopLag()
+        self.metrics = collect_all(models, versions, self._calls.metrics, self._lag)
         self._health = HealthServicer()
         self._hurried = asyncio.Event()
         limits = limits or Limits()
@@ -112,6 +114,7 @@ class Server:
         names = await self._tell_health(set())
         self._telling = asyncio.create_task(self._keep_telling(names, revision))
         await self._server.start()
+        self._lag.start()
         return bound
 
     async def answer_probes(self, host: str, port: int) -> str:
@@ -151,6 +154,7 @@ class Server:
 
     async def stop(self) -> None:
         """Stop listening and end the engines. To be called after `drain`."""
+        self._lag.stop()
         await self._server.stop(_LAST_WORDS_SECONDS)
         if self._probed is not None:
             await self._probed.stop(None)

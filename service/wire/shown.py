@@ -1,4 +1,4 @@
-"""What a client shows of itself with every call: a token, and the tenant that it is for."""
+"""What a client shows of itself with every call: a token, the tenant that it is for, the trace that it belongs to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.wire.context import AUTHORIZATION, TENANT_KEY
+from service.wire.propagated import trace_context
 
 # A function is asked at every call, so that a token can be replaced while the client lives.
 Token = str | Callable[[], str]
@@ -30,7 +31,7 @@ class Shown:
             shown.append((AUTHORIZATION, f"Bearer {token}"))
         if self.tenant is not None:
             shown.append((TENANT_KEY, self.tenant))
-        return tuple(shown)
+        return (*shown, *trace_context())
 
 
 def token_in(file: Path) -> Callable[[], str]:

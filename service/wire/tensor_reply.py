@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from bundle.tokenizer import Tokenizer
 from protos.inference import inference_pb2 as pb
+from protos.seqstream.v1.generation_pb2 import GenerateRequest
 from service.chunk import Chunk, Timings
 from service.wire.convert import Ending
+from service.wire.sample_reply import SampleReply
 from service.wire.tensors import Kind, add_numbers, add_texts
-from service.wire.written import Written
 
 OUTPUTS = {
     "text_output": Kind(("BYTES",)),
@@ -56,28 +58,21 @@ class _New:
     log_probs: list[float] = field(default_factory=list)
 
 
-class TensorReply:
-    """The only sample of a request."""
+class TensorReply(SampleReply):
+    """The only sample of a request, as responses to it."""
 
-    def __init__(self, heading: Heading, written: Written) -> None:
+    def __init__(
+        self, heading: Heading, tokenizer: Tokenizer, request: GenerateRequest, *, timed: bool = False
+    ) -> None:
+        """`request` as the engine's has it.    The rest as for any sample."""
+        super().__init__(tokenizer, request, timed=timed)
         self._heading = heading
-        self._written = written
         self._new = _New()
-
-    @property
-    def fresh(self) -> int:
-        """Tokens of the sample."""
-        return self._written.fresh
-
-    @property
-    def matched(self) -> str | None:
-        """The stop string that ended the sample, or None."""
-        return self._written.matched
 
     def deltas(self, chunk: Chunk) -> Iterator[bytes]:
         """Yield new tokens and their text, but for the last of the sample, which come with its end."""
         done = 0
-        for _, token_ids, text in self._written.pieces(chunk.token_ids):
+        for _, token_ids, text in self._pieces(chunk.token_ids):
             if self._new.token_ids and not self._heading.whole:
                 yield self._response(self._take())
             self._new.texts.append(text)
@@ -89,10 +84,13 @@ class TensorReply:
         if self._new.token_ids and not (ended or self._heading.whole):
             yield self._response(self._take())
 
-    def end(self, ending: Ending, spent: Timings, prompt_tokens: int, drafts: tuple[int, int]) -> Iterator[bytes]:
-        """Yield the last response. A stop string in the text goes before `ending`."""
-        self._new.texts.append(self._written.finish())
-        reason = "STOP_STRING" if self.matched is not None else ending["reason"].removeprefix("FINISH_REASON_")
+    def end(
+        self, ending: Ending, spent: Timings, prompt_tokens: int, drafts: tuple[int, int] = (0, 0)
+    ) -> Iterator[bytes]:
+        """Yield the last response."""
+        text, ending = self._finish(ending)
+        self._new.texts.append(text)
+        reason = ending["reason"].removeprefix("FINISH_REASON_")
         response, wanted = self._take(), self._heading.wanted
         if "finish_reason" in wanted:
             add_texts(response, "finish_reason", [_REASONS.get(reason, _LENGTH)])

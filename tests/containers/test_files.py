@@ -26,8 +26,8 @@ def locked(name: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("name", "extras"),
     [
-        ("service/requirements-cpu.txt", ["cpu"]),
-        ("service/requirements-gpu.txt", ["gpu"]),
+        ("service/requirements-cpu.txt", ["cpu", "traces"]),
+        ("service/requirements-gpu.txt", ["gpu", "traces"]),
         ("training/requirements.txt", ["cpu", "train", "export"]),
     ],
 )

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from service.metrics import call_counter, collect_all
+from service.metrics.calls import CallMetrics
+from service.metrics.exposition import collect_all
+from service.metrics.process import LoopLag
 from service.models import Models
 from service.settings import Settings, SettingsError, read_settings
 
@@ -69,7 +71,7 @@ def settings(server, monkeypatch) -> Settings:
 
 def exposed() -> set[str]:
     """The names of the gauges that a server exposes."""
-    metrics = collect_all(Models(()), call_counter()).collect()
+    metrics = collect_all(Models(()), None, CallMetrics(), LoopLag()).collect()
     return {metric.name for metric in metrics if metric.type == "gauge"}
 
 

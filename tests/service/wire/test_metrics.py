@@ -39,8 +39,8 @@ class Scrape:
     def of(self, model: str, name: str) -> float:
         return self.values["seqstream_" + name, ("model_name", model)]
 
-    def calls(self, model: str, method: str, code: str) -> float:
-        labels = (("code", code), ("method", method), ("model_name", model))
+    def calls(self, model: str, method: str, code: str, tenant: str = "-") -> float:
+        labels = (("code", code), ("method", method), ("model_name", model), ("tenant", tenant))
         return self.values.get(("seqstream_requests_total", *labels), 0)
 
 
