@@ -117,9 +117,10 @@ scaling: install  ## Measure servers behind balancers, compute many more (about 
 reliability: install  ## Overload, kill and mistreat servers; write what holds to docs/reliability.md
 	$(BIN)/python -m benchmarks.reliability
 
-pictures: install  ## Train all families and draw the pictures of docs/ (about 10 minutes)
+pictures: install  ## Train all families and draw the pictures of docs/ (about 20 minutes)
 	$(BIN)/python -m training compare --minutes-per-model 0.5 --out docs
 	$(BIN)/python -m training gradients --out docs
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/families/draw.sh
 	$(BIN)/python -m docs.drawing
 
 image: install  ## Build the server's image; measure its size and its start

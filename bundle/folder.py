@@ -20,6 +20,7 @@ from bundle.manifest import FORMAT_VERSION, FileEntry, Manifest
 MANIFEST = "bundle.json"
 STEP_GRAPH = "step.onnx"
 START_GRAPH = "start.onnx"
+INSPECT_GRAPH = "inspect.onnx"
 TOKENIZER = "tokenizer.json"
 SOURCE_TOKENIZER = "source_tokenizer.json"
 CHAT_TEMPLATE = "chat_template.jinja"
@@ -63,6 +64,7 @@ def open_bundle(path: Path, share: float | None = None) -> Bundle:
     if place != name:
         raise BundleError(f"{path / MANIFEST}: says that it is {name} and lies in {place}")
     required = {STEP_GRAPH, TOKENIZER} | ({START_GRAPH, SOURCE_TOKENIZER} if manifest.has_start else set())
+    required |= {INSPECT_GRAPH} if manifest.views else set()
     if missing := sorted(required - manifest.files.keys()):
         raise BundleError(f"{path / MANIFEST}: files does not list {missing[0]}")
     if strangers := sorted({file.name for file in path.iterdir()} - {MANIFEST} - manifest.files.keys()):
@@ -70,7 +72,7 @@ def open_bundle(path: Path, share: float | None = None) -> Bundle:
     verify = partial(_verify_file, path, digest if share is None else partial(_slow_digest, share=share))
     with ThreadPoolExecutor(None if share is None else 1) as pool:  # hashing leaves the interpreter's lock
         list(pool.map(verify, manifest.files, manifest.files.values()))
-    for graph in sorted({STEP_GRAPH, START_GRAPH} & manifest.files.keys()):
+    for graph in sorted({STEP_GRAPH, START_GRAPH, INSPECT_GRAPH} & manifest.files.keys()):
         data = manifest.files.get(graph + DATA)
         try:
             check_graph(path / graph, 0 if data is None else data.bytes)

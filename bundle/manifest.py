@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FORMAT_VERSION = 1
 
 StateKind = Literal["recurrent", "cache", "static"]
+AttentionKind = Literal["encoder_self", "decoder_self", "cross"]
+ViewKind = Literal[AttentionKind, "gate", "state"]
 PrecisionName = Literal["fp32", "int8", "w8a8", "int4", "fp16"]
 CacheName = Literal["float", "int8"]
 StateDtype = Literal["float32", "float16", "int8", "int64", "int32"]
@@ -50,6 +52,39 @@ class StateSpec(Strict):
             raise ValueError(f"state {self.name!r}: axis {self.axis} is outside of shape {self.shape}")
         if self.counter and (self.kind, self.dtype, self.shape) != ("recurrent", "int64", ()):
             raise ValueError(f"state {self.name!r}: a counter is one recurrent int64 for each row")
+        return self
+
+
+class ViewSpec(Strict):
+    """One thing that the inspection graph shows of a whole sequence.
+
+    An attention (kinds `encoder_self`, `decoder_self`, `cross`) is float32 `[1, size, rows, columns]`: for each of
+    `size` heads how much every place reads of every other; each row sums to 1, and no decoder place reads a later one.
+    A `gate` (from 0 to 1) and a `state` (any number) are float32 `[1, times, size]`: `size` units behind each token.
+
+    part, layer: where in the model; layers are counted from 0 within each part.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    kind: ViewKind
+    part: Literal["encoder", "decoder"]
+    layer: int = Field(ge=0, lt=1 << 16)
+    size: int = Field(ge=1, lt=1 << 31)
+
+    @property
+    def output(self) -> str:
+        """What the graph calls it."""
+        return f"{self.part}_{self.layer}_{self.name}"
+
+    @property
+    def is_attention(self) -> bool:
+        """Whether it has a weight for every pair of places, and not a value for every unit."""
+        return self.kind not in ("gate", "state")
+
+    @model_validator(mode="after")
+    def _part_has_it(self) -> ViewSpec:
+        if self.is_attention and (self.kind == "encoder_self") != (self.part == "encoder"):
+            raise ValueError(f"view {self.name!r}: no attention of kind {self.kind!r} is in the {self.part}")
         return self
 
 
@@ -135,6 +170,7 @@ class Manifest(Strict):
     opens_with_bos: whether a prompt given as text begins with `bos`.
     top_k: width of the graph's `top_values` and `top_indices`.
     precision: how the weights are kept, and how products of them are computed; `loss`: what that costs.
+    views: what the inspection graph shows; empty where there is none.
     files: every file of the bundle but `bundle.json`, by name.
     """
 
@@ -151,6 +187,7 @@ class Manifest(Strict):
     top_k: int = Field(ge=1)
     states: Annotated[tuple[StateSpec, ...], Field(max_length=4096)]
     calls: Calls
+    views: Annotated[tuple[ViewSpec, ...], Field(max_length=4096)] = ()
     precision: PrecisionName = "fp32"
     loss: Loss | None = None
     opset: Number
@@ -177,6 +214,9 @@ class Manifest(Strict):
         names = [spec.name for spec in self.states]
         if len(set(names)) != len(names):
             raise ValueError("states: every name may appear once")
+        outputs = [view.output for view in self.views]
+        if len(set(outputs)) != len(outputs):
+            raise ValueError("views: every name may appear once in a layer")
         for word, token in self.special_tokens:
             if token >= self.vocabulary_size:
                 raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle, BundleError
+from bundle.folder import INSPECT_GRAPH, START_GRAPH, STEP_GRAPH, Bundle, BundleError
 from bundle.manifest import StateSpec
 
 ONNX_TYPES = {
@@ -61,6 +61,22 @@ def check_start(bundle: Bundle, graph: Graph) -> None:
     static = {spec.name for spec in bundle.manifest.states if spec.kind == "static"}
     wanted = {name: value for name, value in expected.items() if name in made | static}
     _compare(where, "output", wanted, graph.get_outputs())
+
+
+def check_inspection(bundle: Bundle, graph: Graph) -> None:
+    """Check the inspection graph: whole sequences in, logits and every declared view out. Raises BundleError."""
+    manifest, where = bundle.manifest, str(bundle.path / INSPECT_GRAPH)
+    names = ("tokens", "source") if manifest.has_start else ("tokens",)
+    inputs: dict[str, tuple[str, tuple[Axis, ...]]] = dict.fromkeys(names, ("tensor(int64)", (1, "")))
+    outputs: dict[str, tuple[str, tuple[Axis, ...]]] = {
+        "logits": ("tensor(float)", (1, "", manifest.vocabulary_size)),
+        **{
+            view.output: ("tensor(float)", (1, view.size, "", "") if view.is_attention else (1, "", view.size))
+            for view in manifest.views
+        },
+    }
+    _compare(where, "input", inputs, graph.get_inputs())
+    _compare(where, "output", outputs, graph.get_outputs())
 
 
 def _expected(spec: StateSpec) -> tuple[str, tuple[Axis, ...]]:

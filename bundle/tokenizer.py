@@ -80,6 +80,10 @@ class Tokenizer:
         added = self._backend.get_added_tokens_decoder()
         return {token_id: token.content for token_id, token in added.items() if token.special}
 
+    def symbol(self, token_id: int) -> str:
+        """How the vocabulary writes a token; nothing where no token has this id."""
+        return self._backend.id_to_token(token_id) or ""
+
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text`, without special tokens. Other threads of Python run meanwhile."""
         # Of the library's calls only the one for batches releases the interpreter's lock.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bundle.device import DeviceError
 from bundle.folder import STEP_GRAPH, Bundle, BundleError, find_bundles, open_bundle
+from bundle.inspector import Inspector
 from bundle.runner import Runner
 
 _SECONDS = 60
@@ -61,6 +62,8 @@ def _run(bundle: Bundle, writing: int) -> int:
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     try:
+        if bundle.manifest.views:
+            Inspector(bundle).try_out()
         Runner(bundle, "cpu", threads=1, spin=False).try_out()
     except DeviceError:  # it is for GPUs alone, and not to be tried here
         return _RUNS

@@ -21,5 +21,5 @@ exported dates ||
 
 say "3/$OF  Export both; a bundle is written only if ONNX Runtime agrees with PyTorch"
 for model in stdlib dates; do
-  exported "$model" || show python -m export "$RUNS/$model" --models "$MODELS"
+  exported "$model" || show python -m export "$RUNS/$model" --models "$MODELS" --with-attention
 done

@@ -51,7 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         subject = _subject(options)
         name = options.name or Path(options.subject).resolve().name
         version = options.version if options.version is not None else next_version(options.models, name)
-        bundle = _write(subject, Target(options.models, name, version), _precision(options, subject), options.threads)
+        target, precision = Target(options.models, name, version), _precision(options, subject)
+        bundle = _write(subject, target, precision, options.threads, views=options.with_attention)
     except Refusal as refusal:
         return _fail(f"refused, nothing written: {refusal}", REFUSED)
     except ValidationError as error:  # of the manifest: the name, a state, a special token
@@ -82,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     for role in ("pad", "bos", "eos"):
         own.add_argument(f"--{role}", metavar="TOKEN", help=f"name of that token in the tokenizer [<{role}>]")
     _add_precision(parser)
+    parser.add_argument("--with-attention", action="store_true",
+                        help="let the server show attention maps, gates and states as well: one graph more, as large "
+                        "as the model in float32")  # fmt: skip
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="for the checks [all cores]")
     return parser
 
@@ -145,10 +149,10 @@ def _subject(options: argparse.Namespace) -> Subject:
     return from_builder(Builder(function, options.checkpoint, options.tokenizer, options.source_tokenizer, special))
 
 
-def _write(subject: Subject, target: Target, precision: Precision, threads: int) -> Bundle:
+def _write(subject: Subject, target: Target, precision: Precision, threads: int, *, views: bool) -> Bundle:
     console = Console(stderr=True)
     with console.status(f"exporting and verifying {target.name}@{target.version}: seconds to a minute"):
-        return write_bundle(subject, target, threads, precision)
+        return write_bundle(subject, target, threads, precision, views=views)
 
 
 def _fail(message: str, status: int) -> int:

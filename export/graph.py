@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.clean import clean
-from export.port import EXAMPLE_SIZES, SOURCE, TIME, Ports, start_ports, step_ports
+from export.port import EXAMPLE_SIZES, SOURCE, TIME, Ports, inspect_ports, start_ports, step_ports
 from export.refusal import Refusal
 from export.residual import join_residuals
 from export.shape import settle_shapes
 from export.steady import steady
-from training.models.step_model import SourceStepModel, StepModel
+from training.models.step_model import SourceStepModel, StepModel, Views
 
 OPSET = 23
 
@@ -69,6 +69,25 @@ class StartGraph(nn.Module):
         return tuple(_padded(state[spec.name], spec.axis, spec.shape) for spec in self._specs)
 
 
+class InspectGraph(nn.Module):
+    """A model that reads one whole sequence and shows what it declares."""
+
+    def __init__(self, model: StepModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Take tokens [1, T] and, with an encoder, source [1, S]; return logits [1, T, V] and every declared view."""
+        tokens, *source = inputs
+        state, views = self.model.initial_state(1, 0), Views()
+        if isinstance(self.model, SourceStepModel):
+            made, views = self.model.look_at_source(source[0])
+            state |= made
+        features, seen = self.model.look(tokens, state)
+        views |= seen
+        return self.model.logits(features), *(views[view.output] for view in self.model.views)
+
+
 def export_step(model: StepModel, top_k: int) -> onnx.ModelProto:
     """Export the step graph. Raises Refusal."""
     return _export(StepGraph(model, top_k), step_ports(model, top_k), {TIME: model.context_limit})
@@ -84,6 +103,12 @@ def export_start(model: SourceStepModel) -> onnx.ModelProto:
     return _export(StartGraph(model, list(given)), start_ports(model, given), {SOURCE: model.source_limit})
 
 
+def export_inspection(model: StepModel) -> onnx.ModelProto:
+    """Export the inspection graph of a model that declares views. Raises Refusal."""
+    limits = {TIME: model.context_limit, SOURCE: model.source_limit if isinstance(model, SourceStepModel) else None}
+    return _export(InspectGraph(model), inspect_ports(model), limits)
+
+
 def _padded(tensor: Tensor, axis: int | None, shape: tuple[int, ...]) -> Tensor:
     """Pad [B, ..., S, ...] with zeros to [B, *shape]; `axis` counts without the batch."""
     if axis is None:
@@ -95,19 +120,27 @@ def _padded(tensor: Tensor, axis: int | None, shape: tuple[int, ...]) -> Tensor:
 def _export(module: nn.Module, ports: Ports, limits: Mapping[str, int | None]) -> onnx.ModelProto:
     sizes = {axis: min(size, limits.get(axis) or size) for axis, size in EXAMPLE_SIZES.items()}
     program = _trace(module.eval(), ports, sizes, limits)
-    with _quiet():
-        exported = torch.onnx.export(
-            program,
-            dynamo=True,
-            opset_version=_opset(program),
-            input_names=[port.name for port in ports.inputs],
-            output_names=[port.name for port in ports.outputs],
-            verbose=False,
-        )
-    assert exported is not None
-    graph = steady(clean(join_residuals(exported.model_proto)))
+    graph = steady(clean(join_residuals(_convert(program, ports))))
     settle_shapes(graph, ports)
     return graph
+
+
+def _convert(program: torch.export.ExportedProgram, ports: Ports) -> onnx.ModelProto:
+    try:
+        with _quiet():
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=_opset(program),
+                input_names=[port.name for port in ports.inputs],
+                output_names=[port.name for port in ports.outputs],
+                verbose=False,
+            )
+    except Exception as error:
+        # As when it is traced: what PyTorch cannot convert is something in the model's own code.
+        raise Refusal(f"check 'converts' failed: {_condensed(error.__cause__ or error)}") from error
+    assert exported is not None
+    return exported.model_proto
 
 
 def _trace(
@@ -133,7 +166,7 @@ def _opset(program: torch.export.ExportedProgram) -> int:
     return max([OPSET, *(version for version in versions if isinstance(version, int))])
 
 
-def _condensed(error: Exception) -> str:
+def _condensed(error: BaseException) -> str:
     """The first sentences of what PyTorch says over many lines: what is wrong, and where."""
     lines = [line.strip(" -") for line in str(error).splitlines() if line.strip()][:2]
     return ": ".join([type(error).__name__, *(re.split(r"[.!] ", line)[0] for line in lines)])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bundle.manifest import StateDtype, StateSpec
+from bundle.manifest import StateDtype, StateSpec, ViewSpec
 from training.models.step_model import SourceStepModel, StepModel
 
 BATCH, TIME, ROWS, SOURCE = "batch", "time", "rows", "source"
@@ -71,6 +71,22 @@ def start_ports(model: SourceStepModel, given: Iterable[str]) -> Ports:
     names = set(given)
     inputs = (Port("source", "int64", (BATCH, SOURCE)), Port("lengths", "int64", (BATCH,)))
     return Ports(inputs, tuple(_state_port(spec, spec.name) for spec in model.states if spec.name in names))
+
+
+def inspect_ports(model: StepModel) -> Ports:
+    """The ports of the inspection graph of `model`, which reads one whole sequence."""
+    inputs = [Port("tokens", "int64", (1, TIME))]
+    if isinstance(model, SourceStepModel):
+        inputs.append(Port("source", "int64", (1, SOURCE)))
+    outputs = (Port("logits", "float32", (1, TIME, model.vocabulary_size)), *map(_view_port, model.views))
+    return Ports(tuple(inputs), outputs)
+
+
+def _view_port(view: ViewSpec) -> Port:
+    times = SOURCE if view.part == "encoder" else TIME
+    if not view.is_attention:
+        return Port(view.output, "float32", (1, times, view.size))
+    return Port(view.output, "float32", (1, view.size, times, TIME if view.kind == "decoder_self" else SOURCE))
 
 
 def _state_port(spec: StateSpec, name: str) -> Port:

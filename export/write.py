@@ -18,6 +18,7 @@ import onnx
 from bundle.folder import (
     CHAT_TEMPLATE,
     DATA,
+    INSPECT_GRAPH,
     MANIFEST,
     SOURCE_TOKENIZER,
     START_GRAPH,
@@ -27,15 +28,17 @@ from bundle.folder import (
     digest,
     open_bundle,
 )
-from bundle.manifest import Calls, FileEntry, Manifest, ParityReport
+from bundle.manifest import Calls, FileEntry, Manifest, ParityReport, ViewSpec
 from export.contract import against_model, half_contract, rounded_contract
 from export.gate import verify
-from export.graph import export_start, export_step
+from export.graph import export_inspection, export_start, export_step
 from export.play import check_gpu
 from export.quantize.convert import convert
 from export.quantize.precision import FP32, HALF, Precision
+from export.refusal import Refusal
 from export.steady import block
 from export.subject import Subject
+from export.view_checks import verify_views
 from export.weights import write_graph
 from training.models.step_model import SourceStepModel
 
@@ -62,28 +65,35 @@ def next_version(models: Path, name: str) -> int:
     return max(taken, default=0) + 1
 
 
-def write_bundle(subject: Subject, target: Target, threads: int = 0, precision: Precision = FP32) -> Bundle:
+def write_bundle(
+    subject: Subject, target: Target, threads: int = 0, precision: Precision = FP32, *, views: bool = False
+) -> Bundle:
     """Export `subject`, verify the result and put it at `target`.
 
     threads: that ONNX Runtime computes with in the parity gate; 0 means one for every core.
+    views: whether an inspection graph goes with it, which shows what the model declares.
 
     Raises:
-        Refusal: the model makes no bundle that keeps the contract, or the precision costs too much; nothing is written.
+        Refusal: the model makes no bundle that keeps the contract, declares no views, or the precision costs too much;
+            nothing is written.
         FileExistsError: the version is there already.
         ValueError: the manifest would not be valid, or the precision lacks a text.
     """
     if target.path.exists():
         raise FileExistsError(f"{target.path}: is there already; a version is never replaced")
-    draft = _draft(subject, target)
+    draft = _draft(subject, target, subject.model.views if views else ())
+    if views and not draft.views:
+        raise Refusal(f"{subject.family} declares no views: there is nothing to show (StepModel.views)")
     with _workplace(target.models) as temporary:
         folder = temporary / target.name / str(target.version)
         folder.mkdir(parents=True)
-        opset, calls = _write_files(subject, draft.top_k, folder)
+        opset, calls = _write_files(subject, draft, folder)
         draft = draft.model_copy(update={"opset": opset, "calls": calls})
         draft = _verified(subject, Bundle(folder, draft), precision, threads)
         files = {path.name: FileEntry(sha256=digest(path), bytes=path.stat().st_size) for path in _sorted(folder)}
         manifest = draft.model_copy(update={"files": files})
-        text = manifest.model_dump_json(indent=2)
+        # What is not used is not written: a program that does not know it yet reads the bundle all the same.
+        text = manifest.model_dump_json(indent=2, exclude=None if manifest.views else {"views"})
         (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
         open_bundle(folder)
         _publish(folder, target.path)
@@ -93,19 +103,22 @@ def write_bundle(subject: Subject, target: Target, threads: int = 0, precision: 
 def _verified(subject: Subject, bundle: Bundle, precision: Precision, threads: int) -> Manifest:
     """Verify the float32 graphs, give them the precision, verify that; return the manifest with what was found."""
     model, length, draft = subject.model, subject.trained_length, bundle.manifest
+    shown = verify_views(model, bundle, length, threads) if draft.views else ()
     if not str(precision):
-        return draft.model_copy(update={"parity": verify(model, bundle, length, threads)})
+        report = verify(model, bundle, length, threads)
+        return draft.model_copy(update={"parity": report.model_copy(update={"checks": report.checks + shown})})
     if precision.name == HALF:
         check_gpu()
     before = verify(model, bundle, length, threads, against_model())
     draft = convert(bundle, precision, threads)
-    checks = half_contract() if precision.name == HALF else rounded_contract()
-    after = verify(model, Bundle(bundle.path, draft), length, threads, checks)
-    report = ParityReport(checks=before.checks + after.checks, greedy_tokens_compared=before.greedy_tokens_compared)
+    contract = half_contract() if precision.name == HALF else rounded_contract()
+    after = verify(model, Bundle(bundle.path, draft), length, threads, contract)
+    checks, compared = before.checks + shown + after.checks, before.greedy_tokens_compared
+    report = ParityReport(checks=checks, greedy_tokens_compared=compared)
     return draft.model_copy(update={"parity": report})
 
 
-def _draft(subject: Subject, target: Target) -> Manifest:
+def _draft(subject: Subject, target: Target, views: tuple[ViewSpec, ...]) -> Manifest:
     """Return the manifest but for what is only known at the end: opset, parity and files."""
     model = subject.model
     source = model if isinstance(model, SourceStepModel) else None
@@ -121,6 +134,7 @@ def _draft(subject: Subject, target: Target) -> Manifest:
         source_limit=source and source.source_limit,
         top_k=min(TOP_K, model.vocabulary_size),
         states=model.states,
+        views=views,
         calls=Calls(chunk=model.chunk),
         opset=0,
         parity=ParityReport(checks=(), greedy_tokens_compared=0),
@@ -129,13 +143,15 @@ def _draft(subject: Subject, target: Target) -> Manifest:
     )
 
 
-def _write_files(subject: Subject, top_k: int, folder: Path) -> tuple[int, Calls]:
+def _write_files(subject: Subject, draft: Manifest, folder: Path) -> tuple[int, Calls]:
     """Write all files but the manifest; return the opset of the graphs, and which calls they take."""
     model = subject.model
     model.freeze()
-    graphs = {STEP_GRAPH: export_step(model, top_k)}
+    graphs = {STEP_GRAPH: export_step(model, draft.top_k)}
     if isinstance(model, SourceStepModel):
         graphs[START_GRAPH] = export_start(model)
+    if draft.views:
+        graphs[INSPECT_GRAPH] = export_inspection(model)
     calls = Calls(chunk=model.chunk, block=block(graphs[STEP_GRAPH]))
     for name, graph in graphs.items():
         write_graph(graph, folder / name, folder / f"{name}{DATA}")

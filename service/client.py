@@ -28,14 +28,17 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.seqstream.v1 import generation_pb2 as pb
-from protos.seqstream.v1 import model_pb2
+from protos.seqstream.v1 import inspection_pb2, model_pb2
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
+from protos.seqstream.v1.inspection_pb2_grpc import InspectionServiceStub
 from protos.seqstream.v1.model_pb2_grpc import ModelServiceStub
 from service.answers import Model, Score, TextToken
 from service.retry import Attempts, Retry
-from service.wire import answers
+from service.views import Activations, Attention
+from service.wire import answers, inspected
 from service.wire.continued import Call, Generation
 from service.wire.failures import failure
+from service.wire.inspected import Continuation, Maps, Units
 from service.wire.options import Options, Prompt, generate_request, set_prompt
 from service.wire.shown import Shown, Token, stays_here, token_in
 
@@ -94,6 +97,7 @@ class Client:
             self._channel = grpc.aio.secure_channel(self._address, self._credentials, options=_OPTIONS + shared)
         self._generation = GenerationServiceStub(self._channel)
         self._model = ModelServiceStub(self._channel)
+        self._inspection = InspectionServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
         return self
 
@@ -146,6 +150,28 @@ class Client:
         request = pb.DetokenizeRequest(model=model, token_ids=token_ids, vocabulary=_VOCABULARIES[vocabulary])
         response: pb.DetokenizeResponse = await self._ask(self._generation.Detokenize, request)
         return response.text
+
+    async def attend(
+        self, model: str, prompt: Prompt, continuation: Continuation = None, **options: Unpack[Maps]
+    ) -> Attention:
+        """Return attention maps over a prompt and its continuation, which a model with a source cannot do without.
+
+        options: which maps (service/wire/inspected.py). Raises ValueError for a kind that there is not.
+        """
+        request = inspected.attend_request(model, prompt, continuation, **options)
+        response: inspection_pb2.AttendResponse = await self._ask(self._inspection.Attend, request)
+        return inspected.attention(response)
+
+    async def inspect(
+        self, model: str, prompt: Prompt, continuation: Continuation = None, **options: Unpack[Units]
+    ) -> Activations:
+        """Return activations over time, such as gates and states, over a prompt and its continuation.
+
+        options: which activations (service/wire/inspected.py).
+        """
+        request = inspected.inspect_request(model, prompt, continuation, **options)
+        response: inspection_pb2.InspectResponse = await self._ask(self._inspection.Inspect, request)
+        return inspected.activations(response)
 
     async def models(self) -> list[Model]:
         """Return every version of every model, those too that come, go or could not be loaded: see their state."""

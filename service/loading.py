@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bundle.device import Device
 from bundle.folder import CHAT_TEMPLATE, SOURCE_TOKENIZER, TOKENIZER, Bundle, BundleError, find_bundles, open_bundle
+from bundle.inspector import Inspector
 from bundle.threads import Way, modest, open_runner
 from bundle.tokenizer import Tokenizer
 from service.chat import Chat
@@ -75,7 +76,10 @@ class Loader:
             chat = Chat.load(bundle.path / CHAT_TEMPLATE, bundle.path / TOKENIZER, manifest.special_tokens)
         engine = Engine(runner, self.settings)
         took = time.monotonic() - began
-        return ServedModel(manifest, tokenizer, source_tokenizer, runner.placement, engine, chat, load_seconds=took)
+        inspector = Inspector(bundle) if manifest.views else None  # opens nothing before it is asked
+        return ServedModel(
+            manifest, tokenizer, source_tokenizer, runner.placement, engine, chat, inspector, load_seconds=took
+        )
 
 
 def load_models(loader: Loader, name: str | None = None, keep: int = 0, *, pass_over: bool = False) -> Models:

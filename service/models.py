@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bundle.inspector import Inspector
 from bundle.manifest import Manifest
 from bundle.runner import Placement
 from bundle.tokenizer import Tokenizer
@@ -25,6 +26,7 @@ class ServedModel:
 
     source_tokenizer: of what the encoder reads, None for models without a source.
     chat: how messages become a prompt, None for models that take none.
+    inspector: what looks into it, None where it was exported without views.
     drafters: models that may propose tokens to it: "name@version" by all that they are called.
     drafts: what proposes where a request does not say, or None.
     users: the calls that it answers.
@@ -38,6 +40,7 @@ class ServedModel:
     placement: Placement
     engine: Engine
     chat: Chat | None = None
+    inspector: Inspector | None = None
     drafters: Mapping[str, str] = field(default_factory=dict)
     drafts: Drafts | None = None
     users: Users = field(default_factory=Users)

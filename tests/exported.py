@@ -59,7 +59,9 @@ class Bundles:
         path = self.models / label / "1"
         if not path.exists():
             try:
-                write_bundle(self.subject(label), Target(self.models, label, 1), threads=1)
+                subject = self.subject(label)
+                # With views wherever there are any: every server of the tests can be asked for them.
+                write_bundle(subject, Target(self.models, label, 1), threads=1, views=bool(subject.model.views))
             except FileExistsError:  # another run of the tests was faster
                 assert path.exists()
         return path

@@ -67,7 +67,8 @@ class Fields:
     def _set(self, message: Message, field: FieldDescriptor, depth: int) -> None:
         inner = field.message_type
         if inner is not None and inner.GetOptions().map_entry:
-            self._put(getattr(message, field.name), *inner.fields, depth)
+            key, value = inner.fields
+            self._put(getattr(message, field.name), key, value, depth)
         elif _is_repeated(field):
             self._append(getattr(message, field.name), field, depth)
         elif inner is None:

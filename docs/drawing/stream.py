@@ -79,7 +79,7 @@ def draw(streams: Sequence[Stream], about: str) -> str:
     )
     bottom = height - _MARGIN
     rate = sum(stream.tokens for stream in streams) / ended
-    words = f"{about}: {len(streams)} streams, {rate:.0f} tokens/s together, played at the speed at which they came"
+    words = f"{about}: {len(streams)} streams, {rate:.0f} tokens/s together, at their real speed"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img">',
         f"<title>{escape(words)}</title>",

@@ -29,13 +29,11 @@ async def main(address: str, model: str, *prompts: str) -> int:
         try:
             known = await client.model(model)
             print(f"{known.name}@{known.version}: {known.family}, {known.parameters:,} weights", file=sys.stderr)
-            async with asyncio.TaskGroup() as running:
-                tasks = [running.create_task(generate(client, model, prompt)) for prompt in prompts]
-        except* ClientError as errors:
-            print(f"{type(errors.exceptions[0]).__name__}: {errors.exceptions[0]}", file=sys.stderr)
+            answers = await asyncio.gather(*(generate(client, model, prompt) for prompt in prompts))
+        except ClientError as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)
             return 1
-    for task in tasks:
-        print(task.result(), end="\n\n")
+    print(*answers, sep="\n\n")
     return 0
 
 

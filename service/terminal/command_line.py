@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.failures import ClientError
-from service.terminal import completion, generate, health, load, models, score, tokenize, unload
+from service.terminal import attend, completion, generate, health, inspect, load, models, score, tokenize, unload
 from service.terminal.command import Command
 from service.terminal.connection import Connection, connection
 from service.terminal.explain import explain
@@ -22,6 +22,8 @@ COMMANDS: tuple[Command, ...] = (
     generate.COMMAND,
     score.COMMAND,
     tokenize.COMMAND,
+    attend.COMMAND,
+    inspect.COMMAND,
     models.COMMAND,
     load.COMMAND,
     unload.COMMAND,

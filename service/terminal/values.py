@@ -47,6 +47,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def index(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text}; allowed: a whole number, 0 or more")
+    return int(text)
+
+
 def _number(text: str, least: float) -> float:
     try:
         number = float(text)

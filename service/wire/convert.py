@@ -10,9 +10,10 @@ from typing import TypedDict
 
 from google.protobuf.duration_pb2 import Duration
 
+from bundle.manifest import ViewSpec
 from bundle.tokenizer import Tokenizer
 from protos.seqstream.v1 import generation_pb2 as pb
-from protos.seqstream.v1 import model_pb2
+from protos.seqstream.v1 import inspection_pb2, model_pb2
 from service.chunk import ScoredToken, Timings
 from service.models import ServedModel
 from service.request import FinishReason, SamplingParameters, StopConditions
@@ -23,6 +24,13 @@ _STATE_KINDS = {
     "cache": model_pb2.STATE_KIND_CACHE,
     "static": model_pb2.STATE_KIND_STATIC,
 }
+ATTENTIONS = {
+    "encoder_self": inspection_pb2.ATTENTION_KIND_ENCODER_SELF,
+    "decoder_self": inspection_pb2.ATTENTION_KIND_DECODER_SELF,
+    "cross": inspection_pb2.ATTENTION_KIND_CROSS,
+}
+ACTIVATIONS = {"gate": inspection_pb2.ACTIVATION_KIND_GATE, "state": inspection_pb2.ACTIVATION_KIND_STATE}
+PARTS = {"encoder": inspection_pb2.PART_ENCODER, "decoder": inspection_pb2.PART_DECODER}
 _STATES = {
     State.READY: model_pb2.MODEL_STATE_READY,
     State.LOADING: model_pb2.MODEL_STATE_LOADING,
@@ -136,8 +144,23 @@ def model(served: ServedModel) -> model_pb2.Model:
     )
     for spec in manifest.states:
         message.states.add(name=spec.name, kind=_STATE_KINDS[spec.kind], dtype=spec.dtype, shape=spec.shape)
+    if manifest.views:
+        message.inspection.CopyFrom(_inspection(manifest.views))
     for check in manifest.parity.checks:
         message.parity.checks.add(name=check.name, tolerance=check.tolerance, largest_error=check.largest_error)
+    return message
+
+
+def _inspection(views: Iterable[ViewSpec]) -> inspection_pb2.Inspection:
+    """Return what can be seen of a model."""
+    message = inspection_pb2.Inspection(precision="fp32")
+    for view in views:
+        if view.is_attention:
+            message.attentions.add(kind=ATTENTIONS[view.kind], layer=view.layer, heads=view.size)
+        else:
+            message.activations.add(
+                name=view.name, kind=ACTIVATIONS[view.kind], part=PARTS[view.part], layer=view.layer, units=view.size
+            )
     return message
 
 

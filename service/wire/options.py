@@ -8,7 +8,9 @@ from typing import TypedDict, Unpack, cast
 from google.protobuf.message import Message
 
 from protos.seqstream.v1 import generation_pb2 as pb
+from protos.seqstream.v1 import inspection_pb2
 
+Inspected = inspection_pb2.AttendRequest | inspection_pb2.InspectRequest
 # Text, token ids, or the turns of a conversation: {"role": "user", "content": "Hello"}.
 Prompt = str | Sequence[int] | Sequence[Mapping[str, str]]
 
@@ -78,11 +80,7 @@ def generate_request(model: str, prompt: Prompt, **options: Unpack[Options]) -> 
             part.MergeFrom(type(part)(**{name: value}))
         except (TypeError, ValueError) as error:
             raise type(error)(f"{name}: {value!r} does not fit: {error}") from None
-    if not isinstance(prompt, str) and prompt and isinstance(prompt[0], Mapping):
-        turns = cast("Sequence[Mapping[str, str]]", prompt)
-        request.messages.messages.extend(pb.Message(role=turn["role"], content=turn["content"]) for turn in turns)
-    else:
-        set_prompt(request, cast("str | Sequence[int]", prompt))
+    put_prompt(request, prompt)
     return request
 
 
@@ -92,7 +90,16 @@ def _draft_options(given: object) -> object:
     return {"off": {}, "prompt": {"prompt_lookup": True}}.get(given, {"model": given})
 
 
-def set_prompt(request: pb.GenerateRequest | pb.ScoreRequest, prompt: str | Sequence[int]) -> None:
+def put_prompt(request: pb.GenerateRequest | Inspected, prompt: Prompt) -> None:
+    """Set the prompt: text, token ids, or a conversation."""
+    if not isinstance(prompt, str) and prompt and isinstance(prompt[0], Mapping):
+        turns = cast("Sequence[Mapping[str, str]]", prompt)
+        request.messages.messages.extend(pb.Message(role=turn["role"], content=turn["content"]) for turn in turns)
+    else:
+        set_prompt(request, cast("str | Sequence[int]", prompt))
+
+
+def set_prompt(request: pb.GenerateRequest | pb.ScoreRequest | Inspected, prompt: str | Sequence[int]) -> None:
     """Set the prompt, text or token ids."""
     if isinstance(prompt, str):
         request.text = prompt

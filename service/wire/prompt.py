@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from protos.seqstream.v1 import generation_pb2 as pb
+from protos.seqstream.v1 import inspection_pb2
 from service.chat import ChatError
 from service.models import ServedModel
 from service.wire.checks import MOST_PROMPT_BYTES, Checks
 
-Request = pb.GenerateRequest | pb.ScoreRequest
+Inspected = inspection_pb2.AttendRequest | inspection_pb2.InspectRequest
+Request = pb.GenerateRequest | pb.ScoreRequest | Inspected
 Token = TypeVar("Token")
 
 MOST_SCORED_TOKENS = 8192
@@ -47,7 +49,7 @@ async def read_prompt(request: Request, model: ServedModel, checks: Checks) -> P
         return Prompt(None, tuple(token_ids), len(token_ids))
     given = len(token_ids)
     allowed = f"at most {manifest.source_limit} tokens, what the encoder of {model.reference} takes"
-    checks.require(given <= manifest.source_limit, _field(request), f"{given} tokens", allowed)
+    checks.require(given <= manifest.source_limit, prompt_field(request), f"{given} tokens", allowed)
     return Prompt(tuple(token_ids), (manifest.special_tokens.bos,), given)
 
 
@@ -56,13 +58,19 @@ def as_given(request: Request) -> str | list[int] | list[dict[str, str]]:
     kind = request.WhichOneof("prompt")
     if kind == "token_ids":
         return list(request.token_ids.ids)
-    if isinstance(request, pb.GenerateRequest) and kind == "messages":
+    if not isinstance(request, pb.ScoreRequest) and kind == "messages":
         return [{"role": turn.role, "content": turn.content} for turn in request.messages.messages]
     return request.text
 
 
-async def read_continuation(request: pb.ScoreRequest, model: ServedModel, checks: Checks) -> tuple[int, ...]:
-    """Return the tokens to be scored; `checks` knows what is wrong with them."""
+async def read_continuation(
+    request: pb.ScoreRequest | Inspected,
+    model: ServedModel,
+    checks: Checks,
+    fewest: int = 1,
+    most: int = MOST_SCORED_TOKENS,
+) -> tuple[int, ...]:
+    """Return the tokens of a continuation, `fewest` to `most`; `checks` knows what is wrong with them."""
     kind = request.WhichOneof("continuation")
     if kind == "continuation_text":
         if not checks.text("continuation_text", request.continuation_text, MOST_PROMPT_BYTES):
@@ -71,8 +79,8 @@ async def read_continuation(request: pb.ScoreRequest, model: ServedModel, checks
     else:
         token_ids = request.continuation_token_ids.ids
         checks.tokens("continuation_token_ids.ids", token_ids, model.manifest.vocabulary_size)
-    fits = 1 <= len(token_ids) <= MOST_SCORED_TOKENS
-    checks.require(fits, kind or "continuation", f"{len(token_ids)} tokens", f"1 to {MOST_SCORED_TOKENS}")
+    fits = fewest <= len(token_ids) <= most
+    checks.require(fits, kind or "continuation", f"{len(token_ids)} tokens", f"{fewest} to {most}")
     return tuple(token_ids)
 
 
@@ -89,14 +97,14 @@ def check_room(checks: Checks, prompt: Prompt, more: int, model: ServedModel, re
     if limit is not None:
         given = f"{len(prompt.tokens)} tokens, with {more} more to come"
         holds = len(prompt.tokens) + more <= limit
-        checks.require(holds, _field(request), given, f"at most {limit} in all, the context of {model.reference}")
+        checks.require(holds, prompt_field(request), given, f"at most {limit} in all, the context of {model.reference}")
 
 
 async def _prompt_ids(request: Request, model: ServedModel, checks: Checks) -> Sequence[int] | None:
     kind = request.WhichOneof("prompt")
     if kind == "token_ids":
         return _given_ids(request.token_ids.ids, model, checks)
-    if isinstance(request, pb.GenerateRequest) and kind == "messages":
+    if not isinstance(request, pb.ScoreRequest) and kind == "messages":
         return await _said(request.messages.messages, model, checks)
     usable = checks.require(kind is not None, "prompt", "not set", "text, token_ids or messages")
     usable = usable and checks.text("text", request.text, MOST_PROMPT_BYTES)
@@ -136,5 +144,6 @@ def _given_ids(token_ids: Sequence[int], model: ServedModel, checks: Checks) -> 
     return token_ids if usable and checks.tokens("token_ids.ids", token_ids, known) else None
 
 
-def _field(request: Request) -> str:
+def prompt_field(request: Request) -> str:
+    """Return the field that the prompt is in."""
     return {"token_ids": "token_ids.ids", "messages": "messages"}.get(request.WhichOneof("prompt") or "", "text")

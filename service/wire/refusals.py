@@ -179,6 +179,26 @@ def models_fixed() -> Refusal:
     return Refusal(grpc.StatusCode.FAILED_PRECONDITION, "what is served here is not changed by calls", info)
 
 
+def not_inspectable(reference: str) -> Refusal:
+    """FAILED_PRECONDITION: the model was exported without views."""
+    command = "python -m export RUN --models MODELS --with-attention"
+    metadata = {"model": reference, "command": command}
+    info = details.ErrorInfo(reason="INSPECTION_NOT_EXPORTED", domain=DOMAIN, metadata=metadata)
+    message = f"{reference} was exported without views of its inside; export it again, with them: {command}"
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, message, info)
+
+
+def nothing_to_show(reference: str, reason: str, message: str) -> Refusal:
+    """FAILED_PRECONDITION: the model shows other things than what was asked for."""
+    info = details.ErrorInfo(reason=reason, domain=DOMAIN, metadata={"model": reference})
+    return Refusal(grpc.StatusCode.FAILED_PRECONDITION, f"{reference} {message}", info)
+
+
+def inspection_busy(message: str) -> Refusal:
+    """RESOURCE_EXHAUSTED: as many inspections run and wait as may."""
+    return _exhausted("INSPECTION_BUSY", message, "inspections", RETRY_ELSEWHERE_SECONDS, {})
+
+
 async def abort(context: Context, refusal: Refusal, request_id: str) -> NoReturn:
     """End the call of `context` with the status of `refusal`. Raises grpc.aio.AbortError."""
     await context.abort(refusal.code, refusal.message, trailing_metadata(refusal, request_id))

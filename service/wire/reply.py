@@ -31,6 +31,10 @@ class Reply(SampleReply):
         """Yield the scores of the prompt, the new tokens and their text, up to the end of a stop string."""
         if chunk.prompt_scores is not None:
             yield from _prompt_scores(chunk.prompt_scores, self._tokenizer)
+        if len(chunk.token_ids) == 1 and chunk.logprobs is None:  # which most are
+            position = self.position
+            yield delta(self._sample, position, *self._push(chunk.token_ids))
+            return
         done = 0
         for position, token_ids, text in self._pieces(chunk.token_ids):
             if chunk.logprobs is None:

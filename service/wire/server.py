@@ -20,6 +20,7 @@ from service.wire.calls import Calls
 from service.wire.generation import GenerationServicer
 from service.wire.health import HealthServicer
 from service.wire.inference import InferenceServicer
+from service.wire.inspection import InspectionServicer
 from service.wire.limits import Limits
 from service.wire.model import ModelServicer
 from service.wire.readable import Readable
@@ -90,10 +91,11 @@ class Server:
         self._server = grpc.aio.server(interceptors=(Readable(self._calls),), options=self._options + age)
         offered = offered or Offered()
         generation = GenerationServicer(models, self._calls, most_new_tokens, limits.bounds)
+        model, inspection = ModelServicer(models, self._calls, versions), InspectionServicer(models, self._calls)
         inference = None
         if offered.open_inference:
             inference = InferenceServicer(models, self._calls, self._health, most_new_tokens, limits, versions)
-        services = Services(generation, ModelServicer(models, self._calls, versions), self._health, inference)
+        services = Services(generation, model, inspection, self._health, inference)
         services.add_to(self._server)
         if offered.reflection:
             services.describe(self._calls, self._server)

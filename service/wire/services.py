@@ -12,16 +12,17 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from protos.inference import inference_pb2
-from protos.seqstream.v1 import generation_pb2, model_pb2, model_pb2_grpc
+from protos.seqstream.v1 import generation_pb2, inspection_pb2, inspection_pb2_grpc, model_pb2, model_pb2_grpc
 from service.wire.calls import Calls
 from service.wire.described import add_reflection
 from service.wire.generation import GenerationServicer
 from service.wire.health import HealthServicer
 from service.wire.inference import InferenceServicer
+from service.wire.inspection import InspectionServicer
 from service.wire.methods import generation_methods, inference_methods
 from service.wire.model import ModelServicer
 
-_FILES = (generation_pb2, model_pb2, health_pb2)
+_FILES = (generation_pb2, inspection_pb2, model_pb2, health_pb2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Services:
 
     generation: GenerationServicer
     model: ModelServicer
+    inspection: InspectionServicer
     health: HealthServicer
     inference: InferenceServicer | None
 
@@ -48,6 +50,7 @@ class Services:
         """Let `server` answer all of them."""
         server.add_generic_rpc_handlers((generation_methods(self.generation),))
         model_pb2_grpc.add_ModelServiceServicer_to_server(self.model, server)
+        inspection_pb2_grpc.add_InspectionServiceServicer_to_server(self.inspection, server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, server)
         if self.inference is not None:
             server.add_generic_rpc_handlers((inference_methods(self.inference),))

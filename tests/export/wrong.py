@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bundle.manifest import StateSpec
+from bundle.manifest import StateSpec, ViewSpec
 from training.models.recurrent import GruConfig, Recurrent
-from training.models.step_model import State, StepModel
+from training.models.step_model import State, StepModel, Views
+from training.models.unroll import unroll
 
 VOCABULARY_SIZE, WIDTH, LIMIT = 11, 4, 40
 
@@ -54,6 +55,17 @@ class FreezesTime(Sum):
 
     def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         return super().step(tokens[:, : int(tokens.shape[1])].reshape(-1, 7), lengths, state)
+
+
+class AveragesRows(Sum):
+    """Its loop over time holds what the converter has no word for: a mean over as many rows as there are."""
+
+    def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+        def cell(x: Tensor, state: State) -> tuple[Tensor, State]:
+            total = state["total"] + x
+            return total - total.mean(0), {"total": total}
+
+        return unroll(cell, self.embedding(tokens), lengths, state)
 
 
 class SeesPadding(Sum):
@@ -121,6 +133,54 @@ class SwapsGates(Recurrent):
         super().freeze()
         for layer in self.recurrence.layers:
             layer.recurrent_weight = layer.recurrent_weight.roll(WIDTH, dims=1)
+
+
+class Shows(Sum):
+    """Shows attention, the same to all the past, and its total behind each token."""
+
+    @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        return (
+            ViewSpec(name="uniform", kind="decoder_self", part="decoder", layer=0, size=1),
+            ViewSpec(name="total", kind="state", part="decoder", layer=0, size=WIDTH),
+        )
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        totals = self.embedding(tokens).cumsum(dim=1)
+        return torch.tanh(totals), {"decoder_0_uniform": self.weights(tokens), "decoder_0_total": totals}
+
+    def weights(self, tokens: Tensor) -> Tensor:
+        seen = torch.ones(tokens.shape[1], tokens.shape[1]).tril()
+        return (seen / seen.sum(dim=-1, keepdim=True))[None, None]
+
+
+class ShowsNothing(Shows):
+    """Declares views and has none."""
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        return StepModel.look(self, tokens, state)
+
+
+class ShowsOther(Shows):
+    """Computes something else when it is looked at."""
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        features, views = super().look(tokens, state)
+        return 0.9 * features, views
+
+
+class ShowsAhead(Shows):
+    """Reads what comes later."""
+
+    def weights(self, tokens: Tensor) -> Tensor:
+        return torch.ones(1, 1, tokens.shape[1], tokens.shape[1]) / tokens.shape[1]
+
+
+class ShowsTooMuch(Shows):
+    """Its weights are no shares of anything."""
+
+    def weights(self, tokens: Tensor) -> Tensor:
+        return 0.5 * super().weights(tokens)
 
 
 def not_a_model() -> int:

@@ -100,6 +100,44 @@ def test_marian_computes_what_its_own_library_does(tmp_path, capsys):
     assert (run.special_tokens.bos, run.special_tokens.eos) == (0, 2)
 
 
+@pytest.mark.parametrize("name", ["llama", "llama, yarn", "qwen3", "gpt2"])
+def test_the_attention_of_a_causal_model_is_that_of_its_own_library(name, tmp_path, capsys):
+    theirs = transformers.AutoModelForCausalLM.from_config(CAUSAL[name], attn_implementation="eager").eval()
+    save(theirs, tmp_path / "theirs")
+    assert main([str(tmp_path / "theirs"), "--out", str(tmp_path / "run")]) == 0, capsys.readouterr().err
+    model = load_run(tmp_path / "run").model
+    tokens = torch.randint(VOCABULARY, (1, 40), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = theirs(tokens, output_attentions=True).attentions
+        _, views = model.look(tokens, model.initial_state(1, 0))
+    assert len(views) == len(expected) == 3
+    for layer, weights in enumerate(expected):
+        torch.testing.assert_close(views[f"decoder_{layer}_self_attention"], weights, atol=1e-5, rtol=1e-4)
+
+
+def test_the_attention_of_marian_is_that_of_its_own_library(tmp_path, capsys):
+    theirs = transformers.MarianMTModel(MARIAN).eval()
+    theirs.set_attn_implementation("eager")
+    save(theirs, tmp_path / "theirs")
+    assert main([str(tmp_path / "theirs"), "--out", str(tmp_path / "run")]) == 0, capsys.readouterr().err
+    model = load_run(tmp_path / "run").model
+    assert isinstance(model, SourceStepModel)
+    generator = torch.Generator().manual_seed(1)
+    source, target = (torch.randint(3, VOCABULARY, (1, length), generator=generator) for length in (30, 20))
+    with torch.no_grad():
+        expected = theirs(input_ids=source, decoder_input_ids=target, output_attentions=True)
+        state, views = model.look_at_source(source)
+        _, more = model.look(target, {**model.initial_state(1, 0), **state})
+    views |= more
+    for name, theirs_of_name in [
+        ("encoder_{}_self_attention", expected.encoder_attentions),
+        ("decoder_{}_self_attention", expected.decoder_attentions),
+        ("decoder_{}_cross_attention", expected.cross_attentions),
+    ]:
+        for layer, weights in enumerate(theirs_of_name):
+            torch.testing.assert_close(views[name.format(layer)], weights, atol=1e-5, rtol=1e-4)
+
+
 def test_a_prompt_opens_as_the_tokenizer_has_it(tmp_path):
     for opens in (False, True):
         folder = tmp_path / str(opens)

@@ -33,6 +33,19 @@ class Attention(nn.Module):
         merged: Tensor = self.merge(attend(query, keys, values, mask, dropout).transpose(1, 2).flatten(2))
         return merged
 
+    def look(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return what `forward` does, and the weights [B, heads, T, S]. Without a mask all of the memory is read."""
+        weights = weigh(split_heads(self.query(x), self.heads), keys, mask)
+        return self.merge((weights @ values).transpose(1, 2).flatten(2)), weights
+
+
+def weigh(query: Tensor, keys: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
+    """Return the weights [B, heads, T, S] that `attend` mixes values with: exactly 0 where `mask` is false."""
+    scores = query @ keys.transpose(-1, -2) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return scores.softmax(dim=-1)
+
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Cut [B, T, heads · head_width] into [B, heads, T, head_width]."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bundle.manifest import StateSpec
+from bundle.manifest import StateSpec, ViewSpec
 from training.models.config import Dropout, LanguageConfig, Width
-from training.models.step_model import State, StepModel
+from training.models.step_model import State, StepModel, Views
 from training.models.vocabulary import Vocabulary
 from training.models.window import slide
 
@@ -45,6 +46,19 @@ class Autoregressive(StepModel):
         windows, context = slide(state["context"], tokens, lengths)
         features = self.perceptron(self.vocabulary(windows).flatten(2)).float()
         return features, {"context": context}
+
+    @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        return (ViewSpec(name="hidden", kind="state", part="decoder", layer=0, size=self.config.hidden),)
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        windows, _ = slide(state["context"], tokens, torch.full_like(tokens[:, 0], tokens.shape[1]))
+        into, activate, *behind = self.perceptron
+        hidden = activate(into(self.vocabulary(windows).flatten(2)))
+        features = hidden
+        for layer in behind:
+            features = layer(features)
+        return features.float(), {"decoder_0_hidden": hidden}
 
     def logits(self, features: Tensor) -> Tensor:
         return self.vocabulary.logits(features)

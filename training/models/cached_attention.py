@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.models.attention import weigh
 from training.models.positions import rotate
 
 Biases = Literal["all", "qkv", "none"]
@@ -91,6 +92,17 @@ class CachedAttention(nn.Module):
         mixed, keys, values = attend(self.project(x), span, keys, values)
         return self.merge(mixed), keys, values
 
+    def look(self, x: Tensor, span: Span) -> tuple[Tensor, Tensor]:
+        """Attend from `x` [B, T, width] to itself alone; returns outputs, and the weights [B, heads, T, T]."""
+        query, key, value = (part.transpose(1, 2) for part in self._split(self.project(x)))
+        if span.rotations is not None:
+            query, key = self._rotated(query, key, span)
+        groups = self.heads // self.kv_heads
+        key, value = (part.repeat_interleave(groups, dim=1) if groups > 1 else part for part in (key, value))
+        places = torch.arange(x.shape[1], device=x.device)
+        weights = weigh(query, key, places <= places[:, None], self.head_width**-0.5)
+        return self.merge((weights @ value).transpose(1, 2).flatten(2)), weights
+
     def _exported(self, projected: Tensor, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         batch, time, _ = projected.shape
         made: list[Tensor | None] = [projected, None, None]
@@ -116,9 +128,7 @@ class CachedAttention(nn.Module):
     def _eager(self, projected: Tensor, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query, key, value = (part.transpose(1, 2) for part in self._split(projected))  # [B, heads, T, head_width]
         if span.rotations is not None:
-            places = span.places(len(span.rotations[0]))
-            cosines, sines = (table[places][:, None] for table in span.rotations)
-            query, key = (rotate(x, cosines, sines).to(value.dtype) for x in (query, key))
+            query, key = (part.to(value.dtype) for part in self._rotated(query, key, span))
         dropout = self.dropout if self.training else 0.0
         grouped = self.heads != self.kv_heads
         if keys.shape[2] == 0:
@@ -133,6 +143,14 @@ class CachedAttention(nn.Module):
                 query, keys.to(query.dtype), values.to(query.dtype), seen, dropout_p=dropout, enable_gqa=grouped
             )
         return mixed.transpose(1, 2).flatten(2), keys, values
+
+    @staticmethod
+    def _rotated(query: Tensor, key: Tensor, span: Span) -> tuple[Tensor, Tensor]:
+        """Rotate queries and keys [B, heads, T, head_width] by their places."""
+        assert span.rotations is not None, "nothing rotates"
+        places = span.places(len(span.rotations[0]))
+        cosines, sines = (table[places][:, None] for table in span.rotations)
+        return rotate(query, cosines, sines), rotate(key, cosines, sines)
 
     def _split(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys, both normalised where they are, and values: [B, T, heads, head_width]."""

@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bundle.manifest import StateSpec
-from training.models.attention import attend
+from bundle.manifest import StateSpec, ViewSpec
+from training.models.attention import attend, weigh
 from training.models.config import Dropout, Layers, PairsConfig, Width
 from training.models.native_rnn import NativeRNN
 from training.models.reach import Reach
-from training.models.step_model import SourceStepModel, State
+from training.models.step_model import SourceStepModel, State, Views
 from training.models.vocabulary import Vocabulary
 
 
@@ -72,8 +72,30 @@ class GruSeq2seq(SourceStepModel):
         outputs, recurrent = self.decoder(self.dropout(self.vocabulary(tokens)), lengths, recurrent)
         outputs = self.dropout(outputs)
         context = self._attend(outputs, state["memory"], state["memory_length"])
-        features = torch.tanh(self.combine(torch.cat((context, outputs), dim=-1)))
-        return self.dropout(features).float(), recurrent
+        return self.dropout(self._features(context, outputs)), recurrent
+
+    def _features(self, context: Tensor, outputs: Tensor) -> Tensor:
+        return torch.tanh(self.combine(torch.cat((context, outputs), dim=-1))).float()
+
+    @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        # Of the decoder's layers the last one's outputs attend.
+        last = self.config.layers - 1
+        cross = ViewSpec(name="cross_attention", kind="cross", part="decoder", layer=last, size=1)
+        return (*self.encoder.views("encoder"), *self.decoder.views("decoder"), cross)
+
+    def look_at_source(self, source: Tensor) -> tuple[State, Views]:
+        embedded = self.source_vocabulary(source)
+        zeros = {spec.name: embedded.new_zeros(1, *spec.shape) for spec in self.encoder.states}
+        memory, state, views = self.encoder.look(embedded, zeros, "encoder")
+        return {**state, "memory": memory}, views
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        outputs, _, views = self.decoder.look(self.vocabulary(tokens), state, "decoder")
+        memory = state["memory"][:, None]  # one head
+        weights = weigh(self.score(outputs)[:, None], memory, scale=1.0)
+        views[f"decoder_{self.config.layers - 1}_cross_attention"] = weights
+        return self._features((weights @ memory)[:, 0], outputs), views
 
     def _attend(self, outputs: Tensor, memory: Tensor, lengths: Tensor) -> Tensor:
         """Return for each of `outputs` [B, T, width] the mean of the memory [B, S, width] by the softmax of scores."""

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bundle.manifest import StateSpec
+from bundle.manifest import StateSpec, ViewSpec
 from training.models.config import Dropout, LanguageConfig, Width
-from training.models.step_model import State, StepModel
+from training.models.step_model import State, StepModel, Views
 from training.models.unroll import unroll
 from training.models.vocabulary import Vocabulary
 
@@ -56,6 +56,19 @@ class Latent(StepModel):
         inputs = self.input(self.dropout(self.vocabulary(tokens)))  # for all tokens at once, outside of the loop
         features, state = unroll(cell, inputs, lengths, state)
         return self.dropout(features).float(), state
+
+    @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        width = self.config.width
+        return tuple(
+            ViewSpec(name=name, kind="state", part="decoder", layer=0, size=width) for name in ("update", "latent")
+        )
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        latents, _ = self.step(tokens, torch.full_like(tokens[:, 0], tokens.shape[1]), state)
+        before = torch.cat((state["latent"][:, None], latents), dim=1)[:, :-1]
+        update = torch.tanh(self.input(self.vocabulary(tokens)) + self.recurrent(before))
+        return latents, {"decoder_0_update": update, "decoder_0_latent": latents}
 
     def logits(self, features: Tensor) -> Tensor:
         return self.vocabulary.logits(features)

@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from bundle.manifest import StateSpec
+from bundle.manifest import StateSpec, ViewSpec
 from training.models.config import Dropout, LanguageConfig, Width
-from training.models.step_model import State, StepModel
+from training.models.step_model import State, StepModel, Views
 from training.models.vocabulary import Vocabulary
 
 
@@ -48,14 +48,26 @@ class Naive(StepModel):
         )
 
     def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+        means, total = self._means(tokens, lengths, state)
+        return self.perceptron(means).float(), {"total": total, "count": state["count"] + lengths}
+
+    def _means(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        """Return the mean of all embeddings up to each position [B, T, width], and the sum of all [B, width]."""
         places = torch.arange(tokens.shape[1], device=tokens.device)
         real = (places < lengths[:, None])[..., None]  # [B, T, 1]
         embedded = self.vocabulary(tokens).float() * real
         # The old total is the first term of the running sum: it adds up in one order, however a sequence is cut.
         totals = torch.cat((state["total"][:, None], embedded), dim=1).cumsum(dim=1)[:, 1:]
         counts = (state["count"][:, None] + places + 1)[..., None]
-        features = self.perceptron(totals / counts).float()
-        return features, {"total": totals[:, -1], "count": state["count"] + lengths}
+        return totals / counts, totals[:, -1]
+
+    @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        return (ViewSpec(name="mean", kind="state", part="decoder", layer=0, size=self.config.width),)
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        means, _ = self._means(tokens, torch.full_like(tokens[:, 0], tokens.shape[1]), state)
+        return self.perceptron(means).float(), {"decoder_0_mean": means}
 
     def logits(self, features: Tensor) -> Tensor:
         return self.vocabulary.logits(features)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from bundle.manifest import StateSpec
+from bundle.manifest import StateSpec, ViewSpec
+from training.models.gates import declared, gates
 from training.models.sigmoid_rnn import SigmoidRNN
-from training.models.step_model import State
+from training.models.step_model import State, Views
 
 Kind = Literal["lstm", "gru", "rnn-sigmoid", "rnn-tanh", "rnn-relu"]
 
@@ -68,6 +69,26 @@ class NativeRNN(nn.Module):
             for part in self.parts
         )
 
+    def views(self, part: Literal["encoder", "decoder"]) -> tuple[ViewSpec, ...]:
+        """What there is to see of all layers, as a part of a model."""
+        return tuple(
+            ViewSpec(name=name, kind=kind, part=part, layer=index, size=self.width)
+            for index, layer in enumerate(self.layers)
+            for name, kind in declared(layer.kind).items()
+        )
+
+    def look(self, inputs: Tensor, state: State, part: str) -> tuple[Tensor, State, Views]:
+        """Run over `inputs` [1, T, inputs], all real, as `forward` does; returns with it what `views(part)` names."""
+        x, new, views = inputs, State(), Views()
+        lengths = torch.full((1,), inputs.shape[1], device=inputs.device)
+        for index, layer in enumerate(self.layers):
+            outputs, after = self._run(x, lengths, state, (index,))
+            before = {name: state[name] for name in after}
+            seen = gates(layer.kind, layer.fused.all_weights[0], x, outputs, before)
+            views |= {f"{part}_{index}_{name}": tensor for name, tensor in seen.items()}
+            x, new = outputs, {**new, **after}
+        return x, new, views
+
     def freeze(self) -> None:
         """Lay the weights out as ONNX wants them. Needed before export, and again after the weights change."""
         for layer in self.layers:
@@ -78,20 +99,29 @@ class NativeRNN(nn.Module):
 
         Returns outputs [B, T, width] (float32, zeros at padded positions of ragged batches) and the next state.
         """
+        return self._run(inputs, lengths, state, range(len(self.layers)))
+
+    def _run(self, inputs: Tensor, lengths: Tensor, state: State, layers: Sequence[int]) -> tuple[Tensor, State]:
         if torch.compiler.is_exporting():
-            return self._exported(inputs, lengths, state)
+            return self._exported(inputs, lengths, state, layers)
         time = inputs.shape[1]
         if bool((lengths == time).all()):
-            outputs, state = self._fused(inputs, state)
+            outputs, state = self._fused(inputs, state, layers)
         else:
             packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            packed, state = self._fused(packed, state)
+            packed, state = self._fused(packed, state, layers)
             outputs, _ = pad_packed_sequence(packed, batch_first=True, total_length=time)
         return outputs.float(), state
 
-    def _fused(self, x: Any, state: State) -> tuple[Any, State]:  # noqa: ANN401 - a tensor or a packed sequence
+    def _fused(  # a tensor or a packed sequence
+        self,
+        x: Any,  # noqa: ANN401
+        state: State,
+        layers: Sequence[int],
+    ) -> tuple[Any, State]:
         new: State = {}
-        for index, layer in enumerate(self.layers):
+        for index in layers:
+            layer = self.layers[index]
             if index:
                 x = self._drop(x)
             names = [f"{part}{index}" for part in self.parts]
@@ -106,19 +136,19 @@ class NativeRNN(nn.Module):
         dropped: Tensor = self.dropout(x)
         return dropped
 
-    def _exported(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+    def _exported(self, inputs: Tensor, lengths: Tensor, state: State, layers: Sequence[int]) -> tuple[Tensor, State]:
         x = inputs.transpose(0, 1)  # [T, B, inputs], as the operators want it
         real = lengths.to(torch.int32)
         batch = inputs.shape[0]
         if self.spare_row:
             x, real = torch.cat((x, x[:, :1]), dim=1), torch.cat((real, real[:1]))
         new: State = {}
-        for index, layer in enumerate(self.layers):
+        for index in layers:
             names = [f"{part}{index}" for part in self.parts]
             old = [state[name][None] for name in names]  # [1, B, width]
             if self.spare_row:
                 old = [torch.cat((tensor, tensor[:, :1]), dim=1) for tensor in old]
-            x, *last = layer.exported(x, real, old)
+            x, *last = self.layers[index].exported(x, real, old)
             new |= {name: tensor[0, :batch] for name, tensor in zip(names, last, strict=True)}
         return x[:, :batch].transpose(0, 1), new
 

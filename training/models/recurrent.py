@@ -12,10 +12,10 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from bundle.manifest import StateSpec
+from bundle.manifest import StateSpec, ViewSpec
 from training.models.config import Dropout, LanguageConfig, Layers, Width
 from training.models.native_rnn import Kind, NativeRNN
-from training.models.step_model import State, StepModel
+from training.models.step_model import State, StepModel, Views
 from training.models.vocabulary import Vocabulary
 
 
@@ -97,6 +97,14 @@ class Recurrent(StepModel):
     def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         outputs, state = self.recurrence(self.dropout(self.vocabulary(tokens)), lengths, state)
         return self.dropout(outputs), state
+
+    @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        return self.recurrence.views("decoder")
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        outputs, _, views = self.recurrence.look(self.vocabulary(tokens), state, "decoder")
+        return outputs, views
 
     def logits(self, features: Tensor) -> Tensor:
         return self.vocabulary.logits(features)

@@ -15,9 +15,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bundle.manifest import StateSpec
+from bundle.manifest import StateSpec, ViewSpec
 
 State = dict[str, Tensor]
+Views = dict[str, Tensor]
 
 
 class StepModel(nn.Module, ABC):
@@ -79,6 +80,20 @@ class StepModel(nn.Module, ABC):
         """
 
     @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        """What can be seen of the model while it reads: attention, gates, states over time. The default is nothing."""
+        return ()
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        """Read a whole sequence `tokens` [1, T] int64 from the initial `state`, with caches of capacity 0, and watch.
+
+        Returns what `step` does first, features [1, T, F] float32 at every position, and every declared view of the
+        decoder by `ViewSpec.output`, float32: attention [1, heads, T, columns], all else [1, T, units]. Exported
+        beside the step; the gate holds that both give the same logits.
+        """
+        raise NotImplementedError(f"{type(self).__name__} declares views and has no look()")
+
+    @property
     def parameter_count(self) -> int:
         """How many numbers the model has learned: everything in its state dict, tied weights once."""
         return sum(tensor.numel() for tensor in self.state_dict().values())
@@ -117,3 +132,10 @@ class SourceStepModel(StepModel):
         Returns every declared state but caches (they are zeros). A `static` state with an `axis` comes with S in
         place of its capacity there: whoever needs the capacity pads.
         """
+
+    def look_at_source(self, source: Tensor) -> tuple[State, Views]:
+        """Encode a whole source [1, S] int64, as `start` does, and watch.
+
+        Returns the initial state, and every declared view of the encoder. The default shows nothing of it.
+        """
+        return self.start(source, torch.full((1,), source.shape[1], device=source.device)), {}

@@ -13,14 +13,14 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from bundle.manifest import StateSpec
+from bundle.manifest import StateSpec, ViewSpec
 from training.models.cached_attention import Span
 from training.models.config import NO_FLAG, Dropout, Layers, Limit, PairsConfig, Width
 from training.models.feed_forward import Activation
 from training.models.heads import check_heads
 from training.models.positions import sinusoids
 from training.models.reach import Reach
-from training.models.step_model import SourceStepModel, State
+from training.models.step_model import SourceStepModel, State, Views
 from training.models.transformer_blocks import BlockSizes, DecoderBlock, EncoderBlock
 from training.models.vocabulary import Vocabulary
 
@@ -110,13 +110,42 @@ class Transformer(SourceStepModel):
         parts = (part for block in self.decoder for part in (block.attention, block.feed_forward))
         return (*self.encoder, *parts)
 
+    @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        heads, layers = self.config.heads, range(self.config.layers)
+        encoder = (
+            ViewSpec(name="self_attention", kind="encoder_self", part="encoder", layer=layer, size=heads)
+            for layer in layers
+        )
+        decoder = (
+            ViewSpec(name=name, kind=kind, part="decoder", layer=layer, size=heads)
+            for layer in layers
+            for name, kind in (("self_attention", "decoder_self"), ("cross_attention", "cross"))
+        )
+        return (*encoder, *decoder)
+
     def start(self, source: Tensor, lengths: Tensor) -> State:
         places = torch.arange(source.shape[1], device=source.device)
-        x = self.source_vocabulary(source) * self.embedding_scale
-        x = self.dropout(x + self.positions[: source.shape[1]])
+        x = self._embedded(source)
         mask = (places < lengths[:, None])[:, None, None]  # [B, 1, 1, S]
         for block in self.encoder:
             x = block(x, mask)
+        return self._initial(x, lengths)
+
+    def look_at_source(self, source: Tensor) -> tuple[State, Views]:
+        x = self._embedded(source)
+        views = {}
+        for layer, block in enumerate(self.encoder):
+            x, views[f"encoder_{layer}_self_attention"] = block.look(x)
+        return self._initial(x, torch.full((1,), source.shape[1], device=source.device)), views
+
+    def _embedded(self, source: Tensor) -> Tensor:
+        embedded = self.source_vocabulary(source) * self.embedding_scale
+        placed: Tensor = self.dropout(embedded + self.positions[: source.shape[1]])
+        return placed
+
+    def _initial(self, x: Tensor, lengths: Tensor) -> State:
+        """Return the state that decoding starts from, given what the last block of the encoder gave."""
         memory = self.encoder_norm(x)
         state = {"position": torch.zeros_like(lengths), "memory_length": lengths.clone()}
         for index, reader in enumerate(self.decoder):
@@ -135,6 +164,16 @@ class Transformer(SourceStepModel):
             memory = (reach.cut(state[f"memory_{key}"]), reach.cut(state[f"memory_{value}"]))
             x, new[key], new[value] = block(x, span, caches, memory, reach.mask)
         return self.decoder_norm(x).float(), new
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        span = Span(state["position"], torch.full_like(state["position"], tokens.shape[1]), tokens.shape[1])
+        x = self.vocabulary(tokens) + self.positions[: tokens.shape[1]]
+        views = Views()
+        for layer, block in enumerate(self.decoder):
+            memory = (state[f"memory_key_{layer}"], state[f"memory_value_{layer}"])
+            x, own, cross = block.look(x, span, memory)
+            views |= {f"decoder_{layer}_self_attention": own, f"decoder_{layer}_cross_attention": cross}
+        return self.decoder_norm(x).float(), views
 
     def logits(self, features: Tensor) -> Tensor:
         return self.vocabulary.logits(features)

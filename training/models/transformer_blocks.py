@@ -61,7 +61,17 @@ class EncoderBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map `x` [B, S, width], real where `mask` [B, 1, 1, S] is true, to the same shape."""
         entered = self.attention_residual.enter(x)
-        x = self.attention_residual(x, self.attention(entered, *self.attention.memory(entered), mask))
+        return self._behind(x, self.attention(entered, *self.attention.memory(entered), mask))
+
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map `x` [1, S, width], all real, as `forward` does; returns the weights of attention with it."""
+        entered = self.attention_residual.enter(x)
+        mixed, weights = self.attention.look(entered, *self.attention.memory(entered))
+        return self._behind(x, mixed), weights
+
+    def _behind(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Return what comes out of the block, given its input and its attention's output."""
+        x = self.attention_residual(x, mixed)
         out: Tensor = self.feed_forward_residual(x, self.feed_forward(self.feed_forward_residual.enter(x)))
         return out
 
@@ -91,3 +101,15 @@ class DecoderBlock(nn.Module):
         x = self.cross_residual(x, self.cross_attention(self.cross_residual.enter(x), *memory, mask))
         x = self.feed_forward_residual(x, self.feed_forward(self.feed_forward_residual.enter(x)))
         return x, keys, values
+
+    def look(self, x: Tensor, span: Span, memory: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Map `x` [1, T, width] behind no past, and a source that is all real, as `forward` does.
+
+        Returns with it the weights of self-attention [1, heads, T, T] and of cross-attention [1, heads, T, S].
+        """
+        mixed, own = self.attention.look(self.attention_residual.enter(x), span)
+        x = self.attention_residual(x, mixed)
+        mixed, cross = self.cross_attention.look(self.cross_residual.enter(x), *memory)
+        x = self.cross_residual(x, mixed)
+        x = self.feed_forward_residual(x, self.feed_forward(self.feed_forward_residual.enter(x)))
+        return x, own, cross

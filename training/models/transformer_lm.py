@@ -6,19 +6,19 @@ that of Llama are two configs of one file.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from bundle.manifest import StateSpec
+from bundle.manifest import StateSpec, ViewSpec
 from training.models.cached_attention import Biases, CachedAttention, Heads, Span
 from training.models.config import NO_FLAG, Dropout, LanguageConfig, Layers, Limit, Width
 from training.models.feed_forward import Activation, FeedForward, Norm, normalisation
 from training.models.heads import check_heads, initialise
 from training.models.positions import frequencies, rotations, sinusoids
-from training.models.step_model import State, StepModel
+from training.models.step_model import State, StepModel, Views
 from training.models.vocabulary import Vocabulary
 
 
@@ -147,13 +147,36 @@ class TransformerLm(StepModel):
     def shard_units(self) -> tuple[nn.Module, ...]:
         return tuple(self.blocks)
 
-    def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+    @property
+    def views(self) -> tuple[ViewSpec, ...]:
+        heads, layers = self.config.heads, range(self.config.layers)
+        return tuple(
+            ViewSpec(name="self_attention", kind="decoder_self", part="decoder", layer=layer, size=heads)
+            for layer in layers
+        )
+
+    def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:
+        span = self._span(tokens, torch.full_like(state["position"], tokens.shape[1]), state)
+        x = self._embedded(tokens, span)
+        views = {}
+        for layer, block in enumerate(self.blocks):
+            x, views[f"decoder_{layer}_self_attention"] = cast("_Block", block).look(x, span)
+        return self.norm(x).float(), views
+
+    def _span(self, tokens: Tensor, lengths: Tensor, state: State) -> Span:
         rotary = (self.cosines, self.sines) if self.config.positions == "rope" else None
-        span = Span(state["position"], lengths, tokens.shape[1], rotary)
+        return Span(state["position"], lengths, tokens.shape[1], rotary)
+
+    def _embedded(self, tokens: Tensor, span: Span) -> Tensor:
         x = self.vocabulary(tokens)
-        if rotary is None:
+        if span.rotations is None:
             x = x + self.positions[span.places(self.config.context_limit)]
-        x = self.dropout(x)
+        dropped: Tensor = self.dropout(x)
+        return dropped
+
+    def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
+        span = self._span(tokens, lengths, state)
+        x = self._embedded(tokens, span)
         new = {"position": state["position"] + lengths}
         for index, block in enumerate(self.blocks):
             key, value = f"key_{index}", f"value_{index}"
@@ -177,6 +200,14 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor, span: Span, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mixed, keys, values = self.attention(self.attention_norm(x), span, keys, values)
+        return self._behind(x, mixed), keys, values
+
+    def look(self, x: Tensor, span: Span) -> tuple[Tensor, Tensor]:
+        """Map `x` [1, T, width] behind no past, as `forward` does; returns the weights of attention with it."""
+        mixed, weights = self.attention.look(self.attention_norm(x), span)
+        return self._behind(x, mixed), weights
+
+    def _behind(self, x: Tensor, mixed: Tensor) -> Tensor:
         x = x + self.dropout(mixed)
-        x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-        return x, keys, values
+        out: Tensor = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        return out

@@ -176,7 +176,7 @@ async def test_every_request_of_a_stream_counts_against_the_queue_and_the_tenant
         while len(errors) < 2:
             response = await talk.hear()
             errors += [response.error_message] * bool(response.error_message)
-        assert all(error.startswith("RESOURCE_EXHAUSTED: the queue is full: 1 requests wait") for error in errors)
+        assert all(error.startswith("RESOURCE_EXHAUSTED: the queue is full: ") for error in errors)
         talk.call.cancel()
         await until(running.idle)
     async with serve(models_folder, calls=Calls(tenant_requests=1)) as running:
@@ -224,8 +224,9 @@ async def test_a_client_that_never_reads_its_errors_is_ended(models_folder: Path
             writing = asyncio.create_task(talk.say(*[bad] * 2000))
             await until(lambda: any(vars(record).get("status") == "RESOURCE_EXHAUSTED" for record in caplog.records))
             await talk.rest()
-            assert (await talk.ended())[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-            await asyncio.gather(writing, return_exceptions=True)
+            await talk.ended()  # with another status, where the client still writes: gRPC makes one up
+            with pytest.raises((grpc.aio.AioRpcError, asyncio.InvalidStateError)):
+                await writing
 
 
 async def test_a_stream_ends_with_a_server_that_drains_once_what_runs_has_ended(models_folder: Path):
