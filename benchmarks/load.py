@@ -11,6 +11,8 @@ import grpc
 from protos.seqstream.v1 import generation_pb2 as wire
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceStub
 
+Metadata = tuple[tuple[str, str], ...]
+
 
 @dataclass(slots=True)
 class StreamRecord:
@@ -67,19 +69,26 @@ def request(model: str, prompt: str, tokens: int, temperature: float = 0.0) -> w
 
 
 async def run_stream(
-    stub: GenerationServiceStub, message: wire.GenerateRequest, seconds: float | None = None
+    stub: GenerationServiceStub,
+    message: wire.GenerateRequest,
+    seconds: float | None = None,
+    metadata: Metadata | None = None,
 ) -> StreamRecord:
     """Run one stream to its end; seconds: its deadline."""
     record = StreamRecord(time.perf_counter())
-    await receive(stub, message, record, seconds)
+    await receive(stub, message, record, seconds, metadata)
     return record
 
 
 async def receive(
-    stub: GenerationServiceStub, message: wire.GenerateRequest, record: StreamRecord, seconds: float | None = None
+    stub: GenerationServiceStub,
+    message: wire.GenerateRequest,
+    record: StreamRecord,
+    seconds: float | None = None,
+    metadata: Metadata | None = None,
 ) -> None:
     """Run one stream to its end, or for so many seconds, and record what comes as it comes."""
-    async for response in stub.Generate(message, timeout=seconds):
+    async for response in stub.Generate(message, timeout=seconds, metadata=metadata):
         if count := len(response.delta.token_ids):
             record.arrivals.append((time.perf_counter(), count))
 

@@ -26,6 +26,13 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "transformer": ("transformer", {"width": 256, "layers": 3, "heads": 8, "context_limit": 512, "source_limit": 128}),
     "markov": ("markov", {}),
 }
+# Of 0.5 GB: what takes long to open and to free.
+LARGE: dict[str, tuple[str, dict[str, int | str]]] = {
+    "large": (
+        "transformer-lm",
+        {"width": 1024, "layers": 10, "heads": 16, "kv_heads": 4, "context_limit": 512},
+    ),
+}
 
 
 def prepare(

@@ -13,29 +13,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
+from bundle.arrays import OUTPUTS, Arrays, Ids, StepOutput
 from bundle.device import CUDA, Device, DeviceError, on_gpu, open_session
 from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle, BundleError
 from bundle.manifest import Manifest
 from bundle.memory import DeviceMemory, HostMemory
 from bundle.rows import Rows
 from bundle.signature import check_start, check_step
-
-Ids = NDArray[np.int64]
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class StepOutput:
-    """What a step returns: one row for each of the N positions asked for, over a vocabulary of V.
-
-    logits: [N, V] float32.   top_values, top_indices: [N, k] float32 and int64, the k largest logits, descending.
-    """
-
-    logits: Floats
-    top_values: Floats
-    top_indices: Ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +35,18 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A binding of the step graph, and the host arrays that it reads and writes."""
+    """A binding of the step graph to its arrays."""
 
     binding: onnxruntime.IOBinding
-    tokens: Ids
-    lengths: Ids
-    indices: Ids
-    output: StepOutput
+    arrays: Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoding:
+    """The decode steps of some rows: arrays for all of them, and calls by side and number of rows, made when needed."""
+
+    arrays: Arrays
+    calls: dict[tuple[int, int], _Call]
 
 
 class Runner:
@@ -91,7 +81,7 @@ class Runner:
         providers = tuple(self._step.get_providers())
         name = "cuda" if CUDA in providers else "cpu"
         self.placement = Placement(name, providers, options.intra_op_num_threads, spin)
-        self._decode_calls: WeakKeyDictionary[Rows, dict[tuple[int, int], _Call]] = WeakKeyDictionary()
+        self._decoding: WeakKeyDictionary[Rows, _Decoding] = WeakKeyDictionary()
 
     def allocate(self, capacity: int) -> Rows:
         """Return state buffers for `capacity` rows on the device, in the initial state.
@@ -106,7 +96,7 @@ class Runner:
         except (OSError, ValueError, OverflowError, MemoryError) as error:
             raise BundleError(f"{_name(self.manifest)}: no memory for {capacity} rows: {error}") from None
         rows.reset(0, capacity)
-        self._decode_calls[rows] = {}
+        self._decoding[rows] = _Decoding(Arrays.empty(self.manifest, (capacity, 1), capacity), {})
         return rows
 
     def try_out(self) -> None:
@@ -154,42 +144,41 @@ class Runner:
         if first == 0 and time == 1 and len(indices) == count:
             call = self._decode_call(rows, count)
         else:
-            call = self._bind(rows, first, (count, time), len(indices))
-        call.tokens[:] = tokens
-        call.lengths[:] = lengths
-        call.indices[:] = indices
+            call = self._bind(rows, first, Arrays.empty(self.manifest, (count, time), len(indices)))
+        arrays = call.arrays
+        arrays.tokens[:] = tokens
+        arrays.lengths[:] = lengths
+        arrays.indices[:] = indices
         self._step.run_with_iobinding(call.binding)
         rows.commit(first, count)
-        return call.output
+        return arrays.output
 
     def _decode_call(self, rows: Rows, count: int) -> _Call:
-        calls = self._decode_calls[rows]
+        decoding = self._decoding[rows]
         key = (rows.side, count)
-        if key not in calls:
-            calls[key] = self._bind(rows, 0, (count, 1), count)
-        return calls[key]
+        if key not in decoding.calls:
+            decoding.calls[key] = self._bind(rows, 0, decoding.arrays.first(count))
+        return decoding.calls[key]
 
-    def _bind(self, rows: Rows, first: int, grid: tuple[int, int], wanted: int) -> _Call:
-        count, width = grid[0], self.manifest.top_k
-        output = StepOutput(
-            np.empty((wanted, self.manifest.vocabulary_size), np.float32),
-            np.empty((wanted, width), np.float32),
-            np.empty((wanted, width), np.int64),
-        )
-        tokens, lengths, indices = np.empty(grid, np.int64), np.empty(count, np.int64), np.empty(wanted, np.int64)
+    def _bind(self, rows: Rows, first: int, arrays: Arrays) -> _Call:
+        count = len(arrays.tokens)
         binding = self._step.io_binding()
-        for name, array in (("tokens", tokens), ("lengths", lengths), ("logits_indices", indices)):
+        for name, array in (
+            ("tokens", arrays.tokens),
+            ("lengths", arrays.lengths),
+            ("logits_indices", arrays.indices),
+        ):
             _bind_input(binding, name, array)
-        for name in ("logits", "top_values", "top_indices"):
-            array = getattr(output, name)
-            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        for name in OUTPUTS:
+            output = getattr(arrays.output, name)
+            binding.bind_output(name, "cpu", 0, output.dtype, output.shape, output.ctypes.data)
         device = self.placement.device
         for name, buffer in rows.buffers.items():
             place = (device, 0, np.dtype(buffer.spec.dtype), [count, *buffer.spec.shape])
             binding.bind_input(name, *place, buffer.address(rows.side, first))
             if buffer.spec.kind != "static":
                 binding.bind_output(f"{name}_next", *place, buffer.address(1 - rows.side, first))
-        return _Call(binding, tokens, lengths, indices, output)
+        return _Call(binding, arrays)
 
 
 def _check_memory(manifest: Manifest, capacity: int, device: str) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from bundle.arrays import StepOutput
 from bundle.device import DeviceError, open_session
 from bundle.folder import Bundle
 from bundle.manifest import StateSpec
 from bundle.memory import COPY_GRAPH
-from bundle.runner import Runner, StepOutput
+from bundle.runner import Runner
 from export.extent import Array, Extent
 from export.sequences import Ids, Sequences
 

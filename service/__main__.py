@@ -14,7 +14,8 @@ from contextlib import asynccontextmanager
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
-from bundle.trial import try_bundles
+from bundle.memory import give_back, keep_freed
+from bundle.trial import bad_bundles
 from service import logs
 from service.callers import CallersError
 from service.connections import allow_connections
@@ -55,10 +56,12 @@ def main(arguments: list[str] | None = None) -> int:
         most = settings.tenant_rows or None
         engine = EngineSettings(settings.rows, settings.queue_limit, settings.chunk_tokens, itl, most)
         spin = {"on": True, "off": False, "auto": None}[settings.spin]
-        if settings.trial == "on":
-            try_bundles(settings.models)
-        loader = Loader(settings.models, settings.device, engine, settings.threads, spin)
+        keep_freed()
+        trial = settings.trial == "on"
+        bad = bad_bundles(settings.models) if trial else {}
+        loader = Loader(settings.models, settings.device, engine, settings.threads, spin, trial, bad)
         models = load_models(loader, keep=settings.kept, pass_over=settings.watch_seconds > 0)
+        give_back()  # what was opened only to be measured
         try:
             versions = Versions(models, loader, settings.drafts, settings.kept)
         except UnknownModelError as error:

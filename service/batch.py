@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.runner import Runner, StepOutput
+from bundle.arrays import StepOutput
+from bundle.runner import Runner
 from service.budget import Budget
 from service.decoding import Decoding
 from service.delivery import Delivery

@@ -22,8 +22,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.arrays import StepOutput
 from bundle.rows import Rows
-from bundle.runner import Runner, StepOutput
+from bundle.runner import Runner
 from service.delivery import Delivery, TokenBatch
 from service.drafting import Drafting, Proposal
 from service.sampling import Sampler

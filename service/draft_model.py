@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bundle.runner import Runner, StepOutput
+from bundle.arrays import StepOutput
+from bundle.runner import Runner
 from service.sampling import Sampler
 
 # Most tokens that it consumes before a step of the larger model, so that a long prompt stalls nobody.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundle.device import Device
@@ -17,6 +18,7 @@ from bundle.folder import CHAT_TEMPLATE, SOURCE_TOKENIZER, TOKENIZER, Bundle, Bu
 from bundle.inspector import Inspector
 from bundle.threads import Way, modest, open_runner
 from bundle.tokenizer import Tokenizer
+from bundle.trial import try_aside
 from service.chat import Chat
 from service.engine import Engine, EngineSettings
 from service.models import Models, ServedModel
@@ -32,6 +34,10 @@ class Loader:
     """Opens the bundles of `folder` for running on `device`.
 
     threads, spin: how steps compute; 0 and None mean what is found best (bundle/threads.py).
+    trial: whether what is opened while others run is tried in a process of its own first.
+    bad: those that were tried before and are not to be opened, with the reason.
+    thread: that opens. Always the same one, which does nothing else: what it allocates lies in a part of the heap that
+    others need not wait for while the memory of a version that is gone is returned.
     """
 
     folder: Path
@@ -39,6 +45,9 @@ class Loader:
     settings: EngineSettings
     threads: int = 0
     spin: bool | None = None
+    trial: bool = False
+    bad: Mapping[Path, BundleError] = field(default_factory=dict)
+    thread: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "loader"))
 
     def load(self, path: Path) -> ServedModel:
         """Open a bundle with the machine to itself.
@@ -47,16 +56,20 @@ class Loader:
             BundleError: it is not what its manifest says.
             DeviceError: the device cannot be used.
         """
+        if (error := self.bad.get(path)) is not None:
+            raise error
         began = time.monotonic()
-        return self._model(open_bundle(path), None, None, began)
+        return self.thread.submit(lambda: self._model(open_bundle(path), None, None, began)).result()
 
     def load_aside(self, path: Path, like: ServedModel | None) -> ServedModel:
-        """Open a bundle while others run: on one core, and without measuring.
+        """Open a bundle while others run: on one core, and without measuring. To be called on `thread`.
 
         like: another version, whose tokenizers, where they are the same, and whose threads it takes. Raises as `load`.
         """
         began = time.monotonic()
         bundle = open_bundle(path, _SHARE)
+        if self.trial:
+            try_aside(bundle)
         if like is None:
             way = modest(bundle, self.threads, self.spin)
         else:
@@ -75,8 +88,8 @@ class Loader:
         if CHAT_TEMPLATE in manifest.files:
             chat = Chat.load(bundle.path / CHAT_TEMPLATE, bundle.path / TOKENIZER, manifest.special_tokens)
         engine = Engine(runner, self.settings)
-        took = time.monotonic() - began
         inspector = Inspector(bundle) if manifest.views else None  # opens nothing before it is asked
+        took = time.monotonic() - began
         return ServedModel(
             manifest, tokenizer, source_tokenizer, runner.placement, engine, chat, inspector, load_seconds=took
         )

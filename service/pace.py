@@ -27,15 +27,15 @@ class Pace:
 
     def resume(self, now: float) -> None:
         """Note that work comes after there was none: the time in between says nothing about the pace."""
-        if self._ends:
-            idle = now - self._ends[-1]
-            self._ends = deque((end + idle for end in self._ends), RECENT)
+        # The time of the first ones begins here, not when they have ended.
+        idle = now - (self._ends[-1] if self._ends else now)
+        self._ends = deque((end + idle for end in self._ends or (now,)), RECENT)
 
     def seconds_for(self, count: int, now: float) -> float:
         """Return how long `count` more take to end, at the pace of the last ones until now."""
-        if len(self._ends) < 2:
-            return UNKNOWN_SECONDS
-        return count * (now - self._ends[0]) / (len(self._ends) - 1)
+        # What ended together with the first belongs to the time before it: those that begin together end so, too.
+        ended = sum(end > self._ends[0] for end in self._ends)
+        return count * (now - self._ends[0]) / ended if ended else UNKNOWN_SECONDS
 
     def promise(self, waiting: int, now: float) -> float:
         """Return in how many seconds one should come back who is sent away while `waiting` wait.

@@ -97,7 +97,8 @@ class Penalties:
     def _penalised(self, logits: NDArray[np.float32], rows: Ids, times: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits [n, seen] of tokens that `rows` have seen, and generated that many times."""
         factor = self._repetition[rows, None]
-        logits = np.where(logits > 0, logits / factor, logits * factor)
+        with np.errstate(over="ignore"):  # a factor may be so small that a logit becomes infinite
+            logits = np.where(logits > 0, logits / factor, logits * factor)
         return logits - (self._frequency[rows, None] * times + self._presence[rows, None] * (times > 0))
 
 

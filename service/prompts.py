@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.runner import StepOutput
+from bundle.arrays import StepOutput
 from service.scheduler import Piece
 from service.scores import Scores, score, take
 

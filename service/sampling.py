@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.runner import StepOutput
+from bundle.arrays import StepOutput
 from service.candidates import largest
 from service.filters import Column, Filters, cumulative_sums, draw
 from service.ids import IdTable

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.runner import StepOutput
+from bundle.arrays import StepOutput
 from service.chunk import ScoredToken
 
 

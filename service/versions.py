@@ -180,7 +180,10 @@ class Versions:
             async with self._one_at_a_time:
                 like = next((model for model in reversed([*self.models]) if model.manifest.name == found.name), None)
                 _log.info("%s: loading", found.reference)
-                model = await asyncio.to_thread(self._loader.load_aside, found.path, like)
+                loader = self._loader
+                model = await asyncio.get_running_loop().run_in_executor(
+                    loader.thread, loader.load_aside, found.path, like
+                )
             model.engine.start()
             self._assign([*self.models, model], self.models.leaving)
             self.loads += 1

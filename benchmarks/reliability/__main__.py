@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks.reliability import clients, faults, hostile, overload, replicas, seeds, state
+from benchmarks.reliability import clients, faults, fuzz, hostile, overload, reloading, replicas, seeds, soak, state
 from benchmarks.reliability.part import Part
 from benchmarks.reliability.record import record, write
 from benchmarks.reliability.report import write_report
@@ -26,16 +26,19 @@ PARTS: dict[str, Part] = {
     "clients": clients,
     "hostile": hostile,
     "faults": faults,
+    "reloading": reloading,
     "state": state,
 }
+# What is measured only where it is named: for as long as it takes.
+LONG: dict[str, Part] = {"fuzz": fuzz, "soak": soak}
 
 
 def main() -> None:
     """Measure all parts or some, and report."""
     parser = _parser()
     options = parser.parse_args()
-    if unknown := [name for name in options.parts if name not in PARTS]:
-        parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    if unknown := [name for name in options.parts if name not in PARTS | LONG]:
+        parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS | LONG)}")
     page = options.docs / "reliability.md"
     results = options.folder / "results"
     broken = [name for name in options.parts or PARTS if not _measure(name, options.folder, results, options.quick)]
@@ -48,7 +51,7 @@ def main() -> None:
 
 def _measure(name: str, folder: Path, results: Path, quick: bool) -> bool:
     """Measure one part and tell what was found; return whether all of it holds. What raises keeps nothing else back."""
-    part, began = PARTS[name], time.monotonic()
+    part, began = (PARTS | LONG)[name], time.monotonic()
     print(f"{name}: {part.TITLE}", flush=True)
     (folder / name).mkdir(parents=True, exist_ok=True)
     try:
@@ -59,13 +62,14 @@ def _measure(name: str, folder: Path, results: Path, quick: bool) -> bool:
     for one in claims:
         print(f"  {'holds' if one.holds else 'BROKEN'}  {one.promise} {one.figure}", flush=True)
     found = record(part.TITLE, time.monotonic() - began, quick, claims)
-    write(found, results / f"{name}.json")
+    if not quick:
+        write(found, results / f"{name}.json")
     return all(one.holds for one in claims)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} [all]")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} [all]; {', '.join(LONG)}")
     parser.add_argument("--quick", action="store_true", help="only try whether everything runs, and report nothing")
     parser.add_argument("--folder", type=Path, default=Path("runs/reliability"), help="for all files [%(default)s]")
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="where reliability.md lies [%(default)s]")

@@ -1,11 +1,7 @@
-"""Clients that do not read, that vanish, and that flood a server with frames: what becomes of it and of the others.
-
-`python -m benchmarks.reliability.clients --vanishing 10000` lets more of them vanish than the report does.
-"""
+"""Clients that do not read, that vanish, and that flood a server with frames: what becomes of it and of the others."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
 from collections.abc import AsyncIterator
@@ -38,7 +34,7 @@ MOST_WAIT_SECONDS = 2.0
 # By default; before it, gRPC's own buffers have to be full, which is a matter of what streams bring a second.
 MOST_FREED_SECONDS = Bounds().seconds
 _TOKENS = 100_000
-_FLAGS = ("--threads", "1", "--rows", "32", "--max-new-tokens-limit", str(_TOKENS))
+FLAGS = ("--threads", "1", "--rows", "32", "--max-new-tokens-limit", str(_TOKENS))
 
 
 def measure(folder: Path, quick: bool) -> list[Claim]:
@@ -48,8 +44,8 @@ def measure(folder: Path, quick: bool) -> list[Claim]:
 
 
 async def _measure(models: Path, folder: Path, quick: bool, vanishing: int) -> list[Claim]:
-    with watching(models, folder, *_FLAGS) as server:
-        claims = [await _slow(server, QUICK_SLOW if quick else SLOW), await _gone(server, vanishing)]
+    with watching(models, folder, *FLAGS) as server:
+        claims = [await _slow(server, QUICK_SLOW if quick else SLOW), await gone(server, vanishing)]
         seconds = QUICK_FLOOD_SECONDS if quick else FLOOD_SECONDS
         claims += [await _flooded(server, flood, seconds) for flood in FLOODS]
         tracebacks = server.log.count("Traceback")
@@ -116,7 +112,8 @@ async def _reason(stream: AsyncIterator[pb.GenerateResponse]) -> str:
     return "OK"
 
 
-async def _gone(server: Watched, clients: int) -> Claim:
+async def gone(server: Watched, clients: int) -> Claim:
+    """Let so many clients connect and vanish."""
     await asyncio.to_thread(vanish, server.address, "gru", min(clients, 100), 0)  # what is kept for all later ones
     before = await server.settled(await server.left(), 5.0)
     began = time.monotonic()
@@ -152,19 +149,3 @@ async def _flooded(server: Watched, flood: Flood, seconds: float) -> Claim:
 
 def _served(waits: Waits) -> bool:
     return bool(waits.seconds) and not waits.errors and waits.longest <= MOST_WAIT_SECONDS
-
-
-def main() -> None:
-    """Let clients vanish, as many as are asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reliability.clients", description=__doc__)
-    parser.add_argument("--vanishing", type=int, default=10_000, help="clients that vanish [%(default)s]")
-    parser.add_argument("--folder", type=Path, default=Path("runs/reliability/clients"), help="[%(default)s]")
-    options = parser.parse_args()
-    models = prepare(options.folder, MODELS)
-    with watching(models, options.folder, *_FLAGS) as server:
-        claim = asyncio.run(_gone(server, options.vanishing))
-    print(f"{'holds' if claim.holds else 'BROKEN'}  {claim.promise}: {claim.figure}")
-
-
-if __name__ == "__main__":
-    main()

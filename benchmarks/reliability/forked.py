@@ -6,6 +6,7 @@ The processes are forked from one that has imported everything and opened nothin
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import resource
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from bundle.device import DeviceError
 from bundle.folder import BundleError
-from bundle.trial import try_bundles
+from bundle.trial import bad_bundles
 from service.engine import EngineSettings
 from service.loading import Loader, load_models
 
@@ -60,10 +61,10 @@ def _open(models: Path, trial: bool) -> int:
     signal.alarm(_SECONDS)  # what hangs is ended, and found by its signal
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.enable()  # where it was when a signal ended it
     try:
-        if trial:
-            try_bundles(models)
-        load_models(Loader(models, "cpu", EngineSettings(rows=4), 1))
+        bad = bad_bundles(models) if trial else {}
+        load_models(Loader(models, "cpu", EngineSettings(rows=4), 1, bad=bad))
         code = SERVED
     except (BundleError, DeviceError) as error:
         print(f"error: {error}", file=sys.stderr)

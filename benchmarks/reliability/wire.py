@@ -6,8 +6,10 @@ Knows nothing about how the server is started or what it costs.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,11 +28,10 @@ PROPER = frozenset(
 _LEAKS = ("Traceback", 'File "', "<class", " object at 0x", "Exception", "Error:", "site-packages")
 # gRPC of the client cuts what is longer: the server should have.
 _CUT = "received metadata size exceeds"
-# What gRPC's client says, with INTERNAL, where a call ends while it writes to it: the server's status is then lost.
-_MADE_UP, _TRIES = "Internal error from Core", 20
 _PATIENCE = 60.0
-_END: object = grpc.aio.EOF  # type: ignore[attr-defined]  # not in its stubs
 _MOST_READ = 40
+# Together they wait for the slowest of those that the server answers at once.
+_CONVERSATIONS = 8
 
 
 @dataclass
@@ -44,12 +45,17 @@ class Outcome:
 async def send_cases(address: str, numbers: range, seed: int, models: Sequence[str], at_once: int) -> Outcome:
     """Send cases over a few connections, so many at a time, and judge what comes back."""
     outcome, waiting = Outcome(), iter(numbers)
-    channels = [grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),)) for _ in range(4)]
+    options = (("grpc.use_local_subchannel_pool", 1),)
+    channels = [grpc.aio.insecure_channel(address, options=options) for _ in range(4)]
+    talks, threads = grpc.insecure_channel(address, options=options), ThreadPoolExecutor(_CONVERSATIONS)
 
     async def worker(channel: grpc.aio.Channel) -> None:
         for number in waiting:
             case = make_case(seed, number, models)
-            code, words = await _ask(channel, case)
+            if case.streaming[0]:
+                code, words = await asyncio.get_running_loop().run_in_executor(threads, _converse, talks, case)
+            else:
+                code, words = await _send(channel, case)
             outcome.codes[code.name] += 1
             if fault := _fault(code, words, case):
                 outcome.faults.append(f"case {number} of seed {seed}: {case.path}: {fault}")
@@ -57,34 +63,23 @@ async def send_cases(address: str, numbers: range, seed: int, models: Sequence[s
     try:
         await asyncio.gather(*(worker(channels[place % len(channels)]) for place in range(at_once)))
     finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        talks.close()
         for channel in channels:
             await channel.close(None)
+        gc.collect()  # calls that ended are in cycles, and keep the connections of closed channels open
     return outcome
 
 
-async def _ask(channel: grpc.aio.Channel, case: Case) -> tuple[grpc.StatusCode, str]:
-    """Send a case and return the server's answer; again where the client made one up."""
-    for _ in range(_TRIES):
-        code, words = await _send(channel, case)
-        if words != _MADE_UP:
-            break
-    return code, words
-
-
 async def _send(channel: grpc.aio.Channel, case: Case) -> tuple[grpc.StatusCode, str]:
-    inwards, outwards = case.streaming
     options: dict[str, Any] = {"timeout": _PATIENCE, "metadata": case.metadata}
     call: Any
-    if inwards:
-        call = channel.stream_stream(case.path, None, None)(**options)
-    elif outwards:
+    if case.streaming[1]:
         call = channel.unary_stream(case.path, None, None)(case.content[0], **options)
     else:
         call = channel.unary_unary(case.path, None, None)(case.content[0], **options)
     try:
-        if inwards:
-            await _converse(call, case.content)
-        elif outwards:
+        if case.streaming[1]:
             await _read(call, case.cancel_after)
         else:
             await call
@@ -96,15 +91,21 @@ async def _send(channel: grpc.aio.Channel, case: Case) -> tuple[grpc.StatusCode,
     return await call.code(), await call.details() or ""
 
 
-async def _converse(call: Any, contents: Sequence[bytes]) -> None:  # noqa: ANN401 (its type has no name outside of gRPC)
-    """Send one message after the answer to the one before: a call that has ended takes no more."""
-    for content in contents:
-        await call.write(content)
-        if await call.read() is _END:
-            return
-    await call.done_writing()
-    while await call.read() is not _END:
+def _converse(channel: grpc.Channel, case: Case) -> tuple[grpc.StatusCode, str]:
+    """Send all messages and read all answers, on a thread.
+
+    By gRPC's other client: where a call ends while grpc.aio writes to it, the server's status is lost, and it makes up
+    one (INTERNAL, "Internal error from Core").
+    """
+    call: Any = channel.stream_stream(case.path, None, None)(
+        iter(case.content), timeout=_PATIENCE, metadata=case.metadata
+    )
+    try:
+        for _ in call:
+            pass
+    except grpc.RpcError:
         pass
+    return call.code(), call.details() or ""
 
 
 async def _read(call: grpc.aio.UnaryStreamCall[bytes, bytes], cancel_after: int | None) -> None:

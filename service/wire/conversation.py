@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
 from service.wire import refusals
 from service.wire.calls import Calls
-from service.wire.context import Context
+from service.wire.context import Context, Metadata
 from service.wire.limits import Limits
 from service.wire.refusals import Refusal
 
@@ -23,10 +23,17 @@ Request = TypeVar("Request")
 Answer = Callable[[Request], Coroutine[Any, Any, None]]
 
 
+class StreamContext(Context, Protocol):
+    """A call of gRPC that writes."""
+
+    async def send_initial_metadata(self, initial_metadata: Metadata) -> None:
+        """Send what goes before the first message."""
+
+
 class Conversation(Generic[Request]):
     """The stream of one call."""
 
-    def __init__(self, context: Context, calls: Calls, limits: Limits) -> None:
+    def __init__(self, context: StreamContext, calls: Calls, limits: Limits) -> None:
         """limits: its `calls` are the requests that run at once; those behind them are not read yet."""
         self._context = context
         self._calls = calls
@@ -42,6 +49,8 @@ class Conversation(Generic[Request]):
             Refusal: what ends the stream: RESOURCE_EXHAUSTED or UNAVAILABLE, or what `answer` raises.
             grpc.aio.AbortError: a request could not be read, and its client has been told.
         """
+        # Or the first message would bring it, and a status beside that would bring it, too: gRPC then sends neither.
+        await self._context.send_initial_metadata(())
         ended: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as running:

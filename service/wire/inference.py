@@ -20,7 +20,7 @@ from service.wire.asked import read_asked
 from service.wire.calls import Call, Calls
 from service.wire.checks import Checks
 from service.wire.context import Context, deadline_of
-from service.wire.conversation import Conversation
+from service.wire.conversation import Conversation, StreamContext
 from service.wire.health import HealthServicer
 from service.wire.infer_request import read_infer
 from service.wire.limits import Limits
@@ -114,7 +114,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
             await self._generate(request, context, call, keep, streamed=False)
         return response
 
-    async def ModelStreamInfer(self, requests: AsyncIterator[pb.ModelInferRequest], context: Context) -> None:  # noqa: N802
+    async def ModelStreamInfer(self, requests: AsyncIterator[pb.ModelInferRequest], context: StreamContext) -> None:  # noqa: N802
         """Generate for every request of a stream, side by side."""
         await self._calls.admit(context, _STREAM)
         strict = _STRICT in list(context.invocation_metadata() or ())

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.reliability.damage import ACCIDENTS, sign
 from benchmarks.reliability.documents import NAMES, TEXTS, TOKENIZERS, named
-from bundle.folder import CHAT_TEMPLATE, MANIFEST, BundleError
-from bundle.trial import try_bundles
+from bundle.folder import CHAT_TEMPLATE, MANIFEST, BundleError, open_bundle
+from bundle.trial import bad_bundles, try_aside
 from service.chat import Chat, ChatError
 from service.engine import EngineSettings
 from service.loading import Loader, load_models
@@ -21,7 +21,12 @@ from tests.service.wire.running import ENVIRONMENT, ROOT
 
 SETTINGS = EngineSettings(rows=4)
 ENTRY = {"sha256": "0" * 64, "bytes": 1}
-GOOD = "import sys; from pathlib import Path; from bundle.trial import try_bundles; try_bundles(Path(sys.argv[1]))"
+GOOD = """
+import sys
+from pathlib import Path
+from bundle.trial import bad_bundles
+assert not bad_bundles(Path(sys.argv[1]))
+"""
 # A trial whose graph ends the process, and one that never comes back.
 TRIED = """
 import os, signal, sys, time
@@ -31,10 +36,16 @@ class Runner:
     def __init__(self, *arguments, **more): pass
     def try_out(self): {what}
 trial.Runner, trial._SECONDS = Runner, 1
-try:
-    trial.try_bundles(Path(sys.argv[1]))
-except trial.BundleError as error:
-    print(error)
+(error,) = trial.bad_bundles(Path(sys.argv[1])).values()
+print(error)
+"""
+# What a process finds before it opens anything: a Runner that ends it.
+DEADLY = """
+import os, signal
+from bundle import runner
+class Runner:
+    def __init__(self, *arguments, **more): os.kill(os.getpid(), signal.SIGSEGV)
+runner.Runner = Runner
 """
 
 
@@ -144,10 +155,29 @@ def test_what_a_bundle_does_to_its_trial_is_told_and_does_no_harm(models: Path, 
 
 
 def test_good_bundles_pass_their_trial(models: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; from bundle.trial import try_bundles; try_bundles(Path(sys.argv[1]))"
-    )
-    command = [sys.executable, "-c", program, str(models)]
+    command = [sys.executable, "-c", GOOD, str(models)]
     subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, timeout=60, check=True)
+    try_aside(open_bundle(models / "gru" / "1"))
     with pytest.raises(BundleError, match="no such folder"):
-        try_bundles(models / "nowhere")
+        bad_bundles(models / "nowhere")
+
+
+def test_what_a_bundle_does_to_its_trial_beside_others_is_told_and_does_no_harm(
+    models: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path_factory.mktemp("deadly")
+    (place / "sitecustomize.py").write_text(DEADLY)
+    monkeypatch.setenv("PYTHONPATH", f"{place}:{ROOT}")
+    with pytest.raises(BundleError, match="was tried, and ended ONNX Runtime's process by SIGSEGV"):
+        Loader(models, "cpu", SETTINGS, 1, trial=True).load_aside(models / "gru" / "1", None)
+
+
+def test_a_version_that_fails_its_trial_is_passed_over_where_new_ones_are_looked_for(models: Path) -> None:
+    shutil.copytree(models / "gru" / "1", models / "gru" / "2")
+    bad = {models / "gru" / "2": BundleError("it is bad")}
+    manifest = models / "gru" / "2" / MANIFEST
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "version": 2}))
+    (model,) = load_models(Loader(models, "cpu", SETTINGS, 1, bad=bad), keep=1, pass_over=True)
+    assert model.reference == "gru@1"
+    with pytest.raises(BundleError, match="it is bad"):
+        load_models(Loader(models, "cpu", SETTINGS, 1, bad=bad))

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from bundle.arrays import StepOutput
 from bundle.manifest import Calls
-from bundle.runner import StepOutput
 from service.candidates import largest
 
 

@@ -52,3 +52,13 @@ def test_nobody_is_sent_away_for_longer_or_shorter_than_is_sensible():
     assert pace.promise(256, now) == LONGEST_SECONDS
     pace, now = paced(1e-6)
     assert pace.promise(1, now) == SHORTEST_SECONDS
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4, 10])
+def test_those_that_begin_and_end_together_make_the_pace_no_faster(rounds):
+    pace = Pace()
+    pace.resume(100.0)
+    for number in range(rounds):
+        for _ in range(16):
+            pace.record(100.0 + 0.4 * (number + 1))
+    assert pace.seconds_for(16, 100.0 + 0.4 * rounds) == pytest.approx(0.4)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundle.runner import StepOutput
+from bundle.arrays import StepOutput
 from service.candidates import largest
 from service.ids import IdTable
 from service.penalties import stop_ids

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bundle.runner import StepOutput
+from bundle.arrays import StepOutput
 from service.candidates import largest
 from service.scores import score, take
 from tests.service.engine import reference

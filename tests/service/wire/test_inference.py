@@ -274,6 +274,24 @@ async def test_bytes_that_are_no_request_end_a_stream_in_which_others_run(runnin
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+async def test_a_stream_that_ends_while_its_first_response_is_on_its_way_ends_with_its_status(running: Running):
+    def ask_badly() -> list[grpc.StatusCode]:
+        # Not grpc.aio's client, which makes up a status where a call ends while it writes.
+        with grpc.insecure_channel(running.address) as channel:
+            method = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")
+            contents = [infer(top_p=2.0).SerializeToString(), infer().SerializeToString(), b"\x0a\xff\xff"]
+            codes = []
+            for _ in range(30):
+                call = method(iter(contents), timeout=PATIENCE)
+                with contextlib.suppress(grpc.RpcError):
+                    list(call)
+                codes.append(call.code())
+            return codes
+
+    codes = await asyncio.gather(*(asyncio.to_thread(ask_badly) for _ in range(4)))
+    assert {code for several in codes for code in several} == {grpc.StatusCode.INVALID_ARGUMENT}
+
+
 async def test_a_connection_that_is_cut_frees_the_rows_of_its_stream(running: Running, caplog):
     async with grpc.aio.insecure_channel(running.address, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
         talk = Talk(running, channel)

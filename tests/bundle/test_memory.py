@@ -1,0 +1,34 @@
+"""Memory that is freed stays until it is given back, where the allocator can be told to."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from tests.service.wire.running import ENVIRONMENT, ROOT
+
+# Weights of 200 MB as an allocator sees them: blocks of 4 MB, written to.
+PROGRAM = """
+import ctypes, os
+from bundle.memory import give_back, keep_freed
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+def resident(): return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+keep_freed()
+before, blocks = resident(), [libc.malloc(4 << 20) for _ in range(50)]
+for block in blocks: ctypes.memset(block, 1, 4 << 20)
+for block in blocks: libc.free(block)
+freed = resident()
+give_back()
+print(freed - before, resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators decide by themselves")
+def test_what_is_freed_is_returned_to_the_system_when_it_is_given_back():
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=True)
+    freed, returned = map(int, done.stdout.split())
+    assert freed >= 190
+    assert returned <= 20
