@@ -16,8 +16,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-# Of glibc's malloc.h: how many blocks are mapped by themselves; how much may be free at the end of a heap.
-_M_MMAP_MAX, _M_TRIM_THRESHOLD = -4, -1
+# Of glibc's malloc.h: how many blocks are mapped by themselves; how much may be free at the end of a heap; how many
+# addresses beyond those it needs a heap takes at a time, and keeps. The heaps of threads are of 64 MiB.
+_M_MMAP_MAX, _M_TRIM_THRESHOLD, _M_TOP_PAD = -4, -1, -2
 
 COPY_GRAPH = Path(__file__).with_name("copy.onnx")
 
@@ -80,6 +81,7 @@ def keep_freed() -> None:
     if (set_option := getattr(_libc(), "mallopt", None)) is not None:
         set_option(_M_MMAP_MAX, 0)
         set_option(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+        set_option(_M_TOP_PAD, 128 << 20)
 
 
 def give_back() -> None:

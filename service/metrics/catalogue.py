@@ -105,7 +105,7 @@ RESUMED = _counter("requests_resumed", "Requests that go on where another stream
 
 FIRST_TOKEN = _seconds(
     "time_to_first_token_seconds",
-    "From a call's arrival to its first token being drawn; of requests that are not resumed.",
+    "From a call's arrival to the end of the step that gives its first token; of requests that are not resumed.",
     "gen_ai.server.time_to_first_token",
 )
 INTER_TOKEN = Metric(

@@ -8,15 +8,17 @@ import pytest
 
 from tests.service.wire.running import ENVIRONMENT, ROOT
 
-# Weights of 200 MB as an allocator sees them: blocks of 4 MB, written to.
+# Weights of 200 MB as an allocator sees them: blocks of 4 MB, written to, of a thread that has a heap of its own.
 PROGRAM = """
 import ctypes, os
+from concurrent.futures import ThreadPoolExecutor
 from bundle.memory import give_back, keep_freed
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
 def resident(): return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
 keep_freed()
-before, blocks = resident(), [libc.malloc(4 << 20) for _ in range(50)]
+def allocate(): return [libc.malloc(4 << 20) for _ in range(50)]
+before, blocks = resident(), ThreadPoolExecutor(1).submit(allocate).result()
 for block in blocks: ctypes.memset(block, 1, 4 << 20)
 for block in blocks: libc.free(block)
 freed = resident()
@@ -31,4 +33,4 @@ def test_what_is_freed_is_returned_to_the_system_when_it_is_given_back():
     done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=True)
     freed, returned = map(int, done.stdout.split())
     assert freed >= 190
-    assert returned <= 20
+    assert returned <= 80, "the end of the heap, of 64 MB, stays"

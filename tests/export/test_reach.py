@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from bundle.folder import STEP_GRAPH, open_bundle
 from bundle.manifest import PrecisionName
+from export.graph import export_step
 from tests.exported import Bundles
+from training.models.families import FAMILIES
 
 BUNDLES: list[tuple[str, PrecisionName]] = [
     ("transformer", "fp32"),
@@ -49,3 +51,18 @@ def test_a_step_reads_up_to_the_longest_source_and_the_next_multiple_of_64(
 @pytest.mark.parametrize(("label", "precision"), BUNDLES)
 def test_a_row_without_a_source_gives_numbers(bundles: Bundles, label: str, precision: PrecisionName) -> None:
     assert np.isfinite(logits(bundles, label, precision, [0, 0], 64)).all()
+
+
+@pytest.mark.parametrize("width", [64, 192])
+def test_a_row_has_the_same_bits_beside_a_longer_source_however_wide_a_head_is(width: int) -> None:
+    config = {"vocabulary_size": 16, "source_vocabulary_size": 16, "width": width, "source_limit": 128}
+    model = FAMILIES["gru-seq2seq"].build(config).eval()
+    model.freeze()
+    session = onnxruntime.InferenceSession(export_step(model, top_k=1).SerializeToString())
+    random = np.random.default_rng(4)
+    inputs = {"tokens": np.full((2, 1), 5), "lengths": np.ones(2, np.int64), "logits_indices": np.arange(2)}
+    for spec in model.states:
+        inputs[spec.name] = random.standard_normal((2, *spec.shape)).astype(spec.dtype)
+    inputs["memory_length"] = np.array([5, 128])
+    alone = {name: value[:1] for name, value in inputs.items()}
+    assert (session.run(["logits"], inputs)[0][:1] == session.run(["logits"], alone)[0]).all()

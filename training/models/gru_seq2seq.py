@@ -99,7 +99,7 @@ class GruSeq2seq(SourceStepModel):
 
     def _attend(self, outputs: Tensor, memory: Tensor, lengths: Tensor) -> Tensor:
         """Return for each of `outputs` [B, T, width] the mean of the memory [B, S, width] by the softmax of scores."""
-        reach = Reach.of(lengths, memory.shape[1])
+        reach = Reach.of(lengths, memory.shape[1], memory.shape[2])
         query, read = self.score(outputs)[:, None], reach.cut(memory[:, None])  # one head
         return attend(query, read, read, reach.mask, scale=1.0)[:, 0]
 

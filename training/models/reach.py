@@ -12,8 +12,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-# Vectors of every width divide it, so that sums over more places, masked ones among them, have the same bits.
+# Vectors of every width divide it, so that sums over more places, masked ones among them, have the same bits. Where
+# heads are wider than `_WIDE`, ONNX Runtime's products cut the sum over a head's width, but not for 64 places or fewer.
 _MULTIPLE = 64
+_WIDE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +31,17 @@ class Reach:
     end: int
 
     @classmethod
-    def of(cls, lengths: Tensor, capacity: int) -> Reach:
-        """Return how far sources of `lengths` [B] reach into `capacity` places.
+    def of(cls, lengths: Tensor, capacity: int, width: int) -> Reach:
+        """Return how far sources of `lengths` [B] reach into `capacity` places, read by heads of this `width`.
 
-        In the exported graph to the end of the longest, rounded up to a multiple of 64 where there are as many places.
+        In the exported graph to the end of the longest, rounded up to a multiple of 64, for heads wider than 128 to one
+        of 128, where there are as many places.
         In eager mode to the last place: there a memory is made as long as the longest of its sources.
         """
         # At least one place is read, so that a row without a source gives numbers and not NaN.
         lengths = lengths.clamp(min=1)
-        end = _end(lengths, capacity) if torch.compiler.is_exporting() else capacity
+        multiple = _MULTIPLE if width <= _WIDE else 2 * _MULTIPLE
+        end = _end(lengths, capacity, multiple) if torch.compiler.is_exporting() else capacity
         places = torch.arange(capacity, device=lengths.device)[:end]
         return cls((places < lengths[:, None])[:, None, None], end)
 
@@ -46,10 +50,10 @@ class Reach:
         return memory[:, :, : self.end]
 
 
-def _end(lengths: Tensor, capacity: int) -> int:
-    starts = torch.arange(0, capacity, _MULTIPLE, device=lengths.device)
+def _end(lengths: Tensor, capacity: int, multiple: int) -> int:
+    starts = torch.arange(0, capacity, multiple, device=lengths.device)
     blocks = (starts < lengths.max()).sum()
-    end = cast("int", (blocks * _MULTIPLE).clamp(max=capacity).item())
+    end = cast("int", (blocks * multiple).clamp(max=capacity).item())
     # What the tracer may assume of a size that only the data tells.
     torch._check(end >= 1)  # type: ignore[no-untyped-call]
     torch._check(end <= capacity)  # type: ignore[no-untyped-call]

@@ -156,7 +156,8 @@ class Transformer(SourceStepModel):
     def step(self, tokens: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         span = Span(state["position"], lengths, tokens.shape[1])
         x = self.dropout(self.vocabulary(tokens) + self.positions[span.places(self.config.context_limit)])
-        reach = Reach.of(state["memory_length"], state["memory_key_0"].shape[2])
+        capacity, head_width = state["memory_key_0"].shape[2:]
+        reach = Reach.of(state["memory_length"], capacity, head_width)
         new = {"position": state["position"] + lengths}
         for index, block in enumerate(self.decoder):
             key, value = f"key_{index}", f"value_{index}"
