@@ -16,6 +16,13 @@ no token and no text is lost, repeated or different. Errors are those of service
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before gRPC is imported: service/terminal/__init__.py tells why
+    import sys
+
+    from service.terminal.command_line import main
+
+    sys.exit(main())
+
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -52,6 +59,8 @@ _VOCABULARIES = {None: pb.VOCABULARY_UNSPECIFIED, "source": pb.VOCABULARY_SOURCE
 _SHARED = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
 _OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
+    # Every client has connections of its own; channels of the same address would share one.
+    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # A server that is gone without a word is noticed within half a minute.
@@ -236,11 +245,3 @@ def trusting(authority: Path, certificate: Path | None = None, key: Path | None 
     """
     chain = None if certificate is None else certificate.read_bytes()
     return grpc.ssl_channel_credentials(authority.read_bytes(), None if key is None else key.read_bytes(), chain)
-
-
-if __name__ == "__main__":
-    import sys
-
-    from service.terminal.command_line import main
-
-    sys.exit(main())
