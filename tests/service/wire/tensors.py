@@ -51,4 +51,7 @@ def joined(responses: Sequence[Response]) -> tuple[str, list[int]]:
 
 def in_tritons(function: str, *arguments: Any, **keywords: Any) -> Any:
     """Call a function of tests/service/wire/tritons.py, in a process that has no messages of the same names."""
-    return getattr(import_module("tests.service.wire.tritons"), function)(*arguments, **keywords)
+    try:
+        return getattr(import_module("tests.service.wire.tritons"), function)(*arguments, **keywords)
+    except Exception as error:  # noqa: BLE001 Triton's own cannot be sent to another process
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None

@@ -4,6 +4,7 @@ Everything is asked with the unmodified `tritonclient`, and returned as plain va
 """
 
 import asyncio
+import contextlib
 import queue
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -77,8 +78,10 @@ def stream(address: str, asked: Sequence[Asked], headers: dict[str, str] | None 
     answers: queue.Queue[Response] = queue.Queue()
     with tritonclient.grpc.InferenceServerClient(address) as client:
         client.start_stream(lambda result, error: answers.put(_response(result, error)), headers=headers)
-        for one in asked:
-            client.async_stream_infer(**_keywords(one))
+        # Where the stream has ended before, the client says so here, and why it did where its answers come.
+        with contextlib.suppress(tritonclient.utils.InferenceServerException):
+            for one in asked:
+                client.async_stream_infer(**_keywords(one))
         seen: list[Response] = []
         while sum(bool(one.error) or one.final for one in seen) < len(asked):
             seen.append(answers.get(timeout=PATIENCE))
