@@ -24,16 +24,18 @@ from export.subject import Builder, Subject, from_builder, from_run
 from export.write import Target, next_version, write_bundle
 
 DESCRIPTION = """\
-Make a bundle of a trained model: ONNX graphs, tokenizer and manifest, in models/NAME/VERSION. Before it is written the
-bundle is measured against the model and against itself (one call, pieces, token by token, padded, alone, in a crowd);
-if any check fails, nothing is written."""
+Make a bundle of a trained model: ONNX graphs, tokenizer and manifest, in
+models/NAME/VERSION. Before it is written the bundle is measured against the
+model and against itself (one call, pieces, token by token, padded, alone, in a
+crowd); if any check fails, nothing is written."""
 
 EXAMPLES = """\
 examples:
   python -m export runs/mine --models models/
-  python -m export my_package.my_module:build --checkpoint weights.pt --tokenizer tokenizer.json --name mine
+  python -m export my_package.my_module:build --checkpoint weights.pt \\
+      --tokenizer tokenizer.json --name mine
 
-exit status: 0 written, 1 refused by a check, 2 bad input."""
+exit codes: 0 written, 1 refused by a check, 2 bad input, 130 interrupted"""
 
 REFUSED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 _FUNCTION = re.compile(r"[\w.]+:\w+")

@@ -52,6 +52,8 @@ _VOCABULARIES = {None: pb.VOCABULARY_UNSPECIFIED, "source": pb.VOCABULARY_SOURCE
 _SHARED = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
 _OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
+    # Every client has connections of its own; channels of the same address would share one.
+    ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # A server that is gone without a word is noticed within half a minute.

@@ -32,7 +32,10 @@ class ClientError(Exception):
     """Any of the errors of this module. request_id: what the server's log calls the call; empty if it never got there.
 
     retry_after: seconds after which the server wants to be asked again, or None.
+    status: the name of the status that the call ended with, such as "RESOURCE_EXHAUSTED".
     """
+
+    status = "UNKNOWN"
 
     def __init__(self, message: str, request_id: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -83,6 +86,10 @@ class Unavailable(ClientError):  # noqa: N818
 class DeadlineExceeded(ClientError):  # noqa: N818
     """The timeout passed."""
 
+    status = "DEADLINE_EXCEEDED"
+
 
 class Internal(ClientError):  # noqa: N818
     """The call failed for a reason that no other error tells."""
+
+    status = "INTERNAL"

@@ -107,7 +107,7 @@ def _draw_map(axes: Axes, each: AttentionMap) -> None:
 
 def _draw_activation(axes: Axes, each: Activation) -> None:
     if each.kind == "gate":
-        image = axes.imshow(each.values.T, cmap="viridis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        image = axes.imshow(each.values.T, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     else:
         most = max(float(abs(each.values).max()), 1e-6)
         image = axes.imshow(each.values.T, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto", interpolation="nearest")

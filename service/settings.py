@@ -20,6 +20,8 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
+from service.flags import Flags, add_flag
+
 
 class SettingsError(ValueError):
     """A setting is missing, unknown or outside of its limits. The message is one line that names it."""
@@ -32,7 +34,6 @@ class Settings(BaseSettings):
         env_prefix="SEQSTREAM_",
         extra="forbid",
         frozen=True,
-        cli_prog_name="python -m service",
         cli_kebab_case=True,
         cli_hide_none_type=True,
         cli_exit_on_error=False,
@@ -167,9 +168,12 @@ def read_settings(arguments: list[str]) -> Settings:
         SettingsError: naming the setting, what was given and what is allowed.
     """
     try:
-        flags = CliSettingsSource[Any](Settings, cli_parse_args=arguments)()
-        given = {**_standard(), **EnvSettingsSource(Settings)(), **flags}
-    except SourceError as error:
+        parser = Flags("python -m service", Settings.__doc__ or "")
+        source = CliSettingsSource[Any](
+            Settings, cli_parse_args=arguments, root_parser=parser, add_argument_method=add_flag
+        )
+        given = {**_standard(), **EnvSettingsSource(Settings)(), **source()}
+    except (SourceError, ValueError) as error:
         raise SettingsError(str(error)) from None
     try:
         return Settings(**{**_read_file(given.get("config")), **given})

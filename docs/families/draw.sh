@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Draws what models look at and keep (docs/families/*.png): trains small ones, exports them with their views, serves them
-# and asks. RUNS and MODELS say where they go; what is trained or exported already stays. About 6 minutes on two cores.
+# and asks. RUNS and MODELS say where they go; what is trained or exported already stays. About 8 minutes on two cores.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 RUNS=${RUNS:-runs/views} MODELS=${MODELS:-models/views} OUT=${OUT:-docs/families}
@@ -13,11 +13,12 @@ train() { # name, family, then flags
 }
 
 train dates transformer --pairs dates --width 96 --hidden 192 --minutes 2.2
+train gru-seq2seq gru-seq2seq --pairs dates --width 96 --minutes 1.5
 train rnn rnn --data stdlib --tokenizer characters --width 128 --minutes 0.7
 train lstm lstm --data stdlib --tokenizer characters --width 128 --minutes 0.7
 train gru gru --data stdlib --tokenizer characters --width 128 --minutes 0.7
 train transformer-lm transformer-lm --data stdlib --width 96 --layers 2 --minutes 1.5
-for model in dates rnn lstm gru transformer-lm; do
+for model in dates gru-seq2seq rnn lstm gru transformer-lm; do
   test -f "$MODELS/$model/1/bundle.json" ||
     python -m export "$RUNS/$model" --models "$MODELS" --name "$model" --version 1 --with-attention
 done
@@ -35,7 +36,8 @@ inspect() { python -m service.client inspect "$@" --address "$ADDRESS"; }
 attend dates "mardi 29 février 2028" --kind cross --mean --png "$OUT/cross-attention.png"
 attend dates "2026년 11월 22일 일요일" --kind cross --layer 1 --png "$OUT/cross-attention-heads.png"
 attend dates "mardi 29 février 2028" --kind encoder_self --layer 0 --png "$OUT/encoder-self-attention.png"
+attend gru-seq2seq "mardi 29 février 2028" --png "$OUT/gru-seq2seq-attention.png"
 attend transformer-lm "$TEXT" --png "$OUT/self-attention-heads.png"
-inspect rnn "$TEXT" --units 48 --png "$OUT/rnn-states.png"
-inspect lstm "$TEXT" --units 48 --png "$OUT/lstm-gates.png"
-inspect gru "$TEXT" --units 48 --png "$OUT/gru-gates.png"
+inspect rnn "$TEXT" --units 32 --png "$OUT/rnn-states.png"
+inspect lstm "$TEXT" --units 24 --name input_gate --name forget_gate --name output_gate --name cell --png "$OUT/lstm-gates.png"
+inspect gru "$TEXT" --units 24 --name reset_gate --name update_gate --name hidden --png "$OUT/gru-gates.png"

@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.failures import ClientError
-from service.terminal import attend, completion, generate, health, inspect, load, models, score, tokenize, unload
+from service.terminal import (
+    attend,
+    bench,
+    completion,
+    generate,
+    health,
+    inspect,
+    load,
+    models,
+    score,
+    tokenize,
+    unload,
+)
 from service.terminal.command import Command
 from service.terminal.connection import Connection, connection
 from service.terminal.explain import explain
@@ -28,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     load.COMMAND,
     unload.COMMAND,
     health.COMMAND,
+    bench.COMMAND,
     completion.COMMAND,
 )
 

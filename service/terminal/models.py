@@ -42,9 +42,9 @@ def show(models: Sequence[Model], *, as_json: bool) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), show_edge=False)
     for name in ("model", "family"):
         table.add_column(name, overflow="fold")
-    for name in ("weights", "vocabulary", "context"):
+    for name in ("weights", "context"):
         table.add_column(name, justify="right")
-    for name in ("precision", "on", "running", "waiting", "state"):
+    for name in ("on", "running", "state"):
         table.add_column(name)
     for model in models:
         table.add_row(*_row(model))
@@ -56,19 +56,16 @@ def show(models: Sequence[Model], *, as_json: bool) -> None:
 
 def _row(model: Model) -> tuple[str, ...]:
     if model.state != "READY":
-        return (model.reference, *[""] * 8, model.state.lower())
+        return (model.reference, "", "", "", "", "", model.state.lower())
     context = "any" if model.context_limit is None else f"{model.context_limit:,}"
     return (
         model.reference,
         model.family,
-        _rounded(model.parameters),
-        f"{model.vocabulary_size:,}",
+        f"{_rounded(model.parameters)} {model.precision}",
         context if model.source_limit is None else f"{model.source_limit:,} -> {context}",
-        model.precision,
         model.device,
         f"{model.running} of {model.rows}",
-        str(model.waiting),
-        model.state.lower(),
+        f"ready, {model.waiting} wait" if model.waiting else "ready",
     )
 
 

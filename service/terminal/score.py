@@ -32,7 +32,7 @@ async def _run(given: argparse.Namespace, there: Connection) -> int:
         score = await client.score(given.model, given.prompt, given.continuation, given.top)
         tokens = [] if given.json else await client.tokenize(score.model, given.continuation, "target")
     if given.json:
-        print(json.dumps(asdict(score), ensure_ascii=False, indent=2))
+        print(json.dumps(asdict(score), ensure_ascii=False))
     else:
         _print(score, tokens, given.continuation)
     return 0

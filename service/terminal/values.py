@@ -17,6 +17,11 @@ def file(text: str) -> Path:
     return Path(text)
 
 
+def source(text: str) -> Path:
+    """A file that can be read, or "-"."""
+    return Path(text) if text == "-" else file(text)
+
+
 def certificate(text: str) -> Path:
     """A file of certificates in PEM."""
     path = file(text)
@@ -40,18 +45,26 @@ def positive(text: str) -> float:
     return number
 
 
-def count(text: str) -> int:
-    """A whole number, 1 or more."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}; allowed: a whole number, 1 or more")
-    return int(text)
-
-
 def index(text: str) -> int:
     """A whole number, 0 or more."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text}; allowed: a whole number, 0 or more")
+    return 0 if text == "0" else count(text, "0 or more")
+
+
+def count(text: str, allowed: str = "1 or more") -> int:
+    """A whole number, 1 or more."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}; allowed: a whole number, {allowed}")
     return int(text)
+
+
+def positives(text: str) -> list[float]:
+    """Numbers over 0, with commas between them."""
+    return [positive(part) for part in text.split(",")]
+
+
+def counts(text: str) -> list[int]:
+    """Whole numbers of 1 or more, with commas between them."""
+    return [count(part) for part in text.split(",")]
 
 
 def _number(text: str, least: float) -> float:

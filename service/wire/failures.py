@@ -31,6 +31,12 @@ _KEY = "grpc-status-details-bin"
 
 def failure(error: grpc.aio.AioRpcError) -> ClientError:
     """Return what `error` means."""
+    found = _failure(error)
+    found.status = error.code().name
+    return found
+
+
+def _failure(error: grpc.aio.AioRpcError) -> ClientError:
     status, code = _rich_status(error), error.code()
     message = error.details() or code.name
     request_id = _detail(status, details.RequestInfo()).request_id
