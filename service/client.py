@@ -16,6 +16,13 @@ no token and no text is lost, repeated or different. Errors are those of service
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before gRPC is imported: service/terminal/__init__.py tells why
+    import sys
+
+    from service.terminal.command_line import main
+
+    sys.exit(main())
+
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -238,11 +245,3 @@ def trusting(authority: Path, certificate: Path | None = None, key: Path | None 
     """
     chain = None if certificate is None else certificate.read_bytes()
     return grpc.ssl_channel_credentials(authority.read_bytes(), None if key is None else key.read_bytes(), chain)
-
-
-if __name__ == "__main__":
-    import sys
-
-    from service.terminal.command_line import main
-
-    sys.exit(main())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 
 _USAGE = """usage: python -m training FAMILY [--help] ...
        python -m training compare|gradients [--help] ...
 
-Train an autoregressive sequence model. Also under torchrun: torchrun --nproc-per-node 2 -m training FAMILY ...
+Train an autoregressive sequence model. Also under torchrun:
+torchrun --nproc-per-node 2 -m training FAMILY ...
 """
 _COMMANDS = {
     "compare": "train every language model on one corpus under one budget; a table and a picture",
@@ -57,9 +59,13 @@ def _usage() -> str:
     lines = [_USAGE, "families:"]
     for name, family in FAMILIES.items():
         first = (family.config.__doc__ or "").split("\n", maxsplit=1)[0]
-        lines.append(f"  {name:16}{first.partition(':')[2].strip() or first}")
-    lines += ["", "commands:", *(f"  {name:16}{text}" for name, text in _COMMANDS.items())]
+        lines.append(_entry(name, first.partition(":")[2].strip() or first))
+    lines += ["", "commands:", *(_entry(name, text) for name, text in _COMMANDS.items())]
     return "\n".join(lines) + "\n"
+
+
+def _entry(name: str, text: str) -> str:
+    return textwrap.fill(text, 80, initial_indent=f"  {name:16}", subsequent_indent=" " * 18)
 
 
 if __name__ == "__main__":

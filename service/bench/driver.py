@@ -88,7 +88,10 @@ class _Sender:
         streams = self._level.streams(self._part.share, self._part.shares)
         self._tasks = [asyncio.create_task(self._stream(number)) for number in range(streams)]
         if streams:
-            await self._all_counted.wait()
+            counted = asyncio.create_task(self._all_counted.wait())
+            # A stream ends by itself only if it cannot go on: `cancel` raises why.
+            await asyncio.wait({counted, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+            counted.cancel()
         self.end = min(self.end, self.now())
 
     async def _stream(self, number: int) -> None:

@@ -47,11 +47,14 @@ async def run(given: argparse.Namespace, there: Connection) -> int:
     part = Part(partial(there.client, asked), _connections(given), model.reference, workload)
     objective = _objective(given)
     found = []
-    with Processes(part, given.processes) as processes:
-        for level in _levels(given):
-            _say(f"{level.load:g} {'requests/s' if level.kind == 'rate' else 'streams'} ...")
-            found.append(summary(level, await processes.run(level), objective))
-    _tell(given, there, model, found)
+    try:
+        with Processes(part, given.processes) as processes:
+            for level in _levels(given):
+                _say(f"{level.load:g} {'requests/s' if level.kind == 'rate' else 'streams'} ...")
+                found.append(summary(level, await processes.run(level), objective))
+    finally:
+        if found:  # the levels before one that was interrupted, or that found no server, are told
+            _tell(given, there, model, found)
     return 0 if all(one.first_token for one in found) else 1
 
 

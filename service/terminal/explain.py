@@ -19,6 +19,8 @@ def explain(error: ClientError, there: Connection) -> str:
         return f"{error} (give --token-file FILE, or the token in {TOKEN})"
     if error.request_id:  # a server of ours has seen it
         return f"{error} (request {error.request_id})" if isinstance(error, Internal) else str(error)
+    if error.status == "UNIMPLEMENTED":
+        return f"what listens at {there.address} speaks gRPC, but does not know this call: {error}"
     if isinstance(error, Unavailable | Internal):
         found = answering(there.address, encrypted=there.encrypted)
         return f"no answer from {there.address}: {found or error}"

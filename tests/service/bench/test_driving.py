@@ -142,3 +142,11 @@ async def test_a_load_that_cannot_be_is_refused(running: Running, flags, expecte
     code, _, errors = await run("bench", "gru", *flags, "--address", running.address)
     (line,) = errors.splitlines()
     assert (code, line.startswith(f"error: {expected}")) == (2, True), line
+
+
+@pytest.mark.parametrize("load", [["--streams", "2"], ["--rate", "20"], ["--streams", "2", "--processes", "2"]])
+async def test_a_request_that_cannot_be_ends_the_load(running: Running, tmp_path, load):
+    (tmp_path / "prompts").write_text('{"prompt": "a"}\n{"prompt": "b", "parameters": {"seed": -1}}\n')
+    flags = ["--prompts", str(tmp_path / "prompts"), "--duration", "1", "--warm-up", "0", "--address", running.address]
+    code, _, errors = await run("bench", "gru", *load, *flags)
+    assert (code, errors.splitlines()[-1]) == (2, "error: seed: -1 does not fit: Value out of range: -1")

@@ -2,7 +2,10 @@
 
 import json
 import re
+import shlex
+import subprocess
 
+import grpc
 import pytest
 
 from service.client import Client
@@ -112,3 +115,33 @@ def test_completion_knows_every_command(shell, capsys):
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     assert not [command.name for command in COMMANDS if command.name not in script]
+
+
+def test_bash_completes_commands_flags_and_files(capsys, tmp_path):
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    (tmp_path / "requests.jsonl").touch()
+
+    def completed(*words: str) -> list[str]:
+        typed = " ".join(shlex.quote(word) for word in ("seqstream", *words))
+        line = (
+            f"source ./script; COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _shtab_seqstream; echo ${{COMPREPLY[@]}}"
+        )
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    assert completed("gen") == ["generate"]
+    assert completed("generate", "--temp") == ["--temperature"]
+    assert completed("generate", "--jsonl", "req") == ["requests.jsonl"]
+
+
+async def test_a_server_of_grpc_that_is_another_is_told():
+    server = grpc.aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    code, _, errors = await run("models", "--address", f"127.0.0.1:{port}")
+    await server.stop(None)
+    assert (code, errors) == (
+        1,
+        f"error: what listens at 127.0.0.1:{port} speaks gRPC, but does not know this call: Method not found!\n",
+    )
