@@ -105,7 +105,7 @@ class Settings(BaseSettings):
         100,
         ge=0,
         le=10_000,
-        description="tenants that metrics name, the first that come; they count the others together",
+        description="tenants that metrics name, the first that come; others count together",
     )
     traces_endpoint: str | None = Field(
         None,
