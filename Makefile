@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[client,cpu,traces,train,export,dev,docs]'
 	@touch $@
 
-$(STUBS): protos/seqstream/v1/*.proto | $(INSTALLED)
+$(STUBS): protos/inference/*.proto protos/seqstream/v1/*.proto | $(INSTALLED)
 	$(BIN)/python -m protos
 
 # The GPU build of ONNX Runtime in an environment of its own, without the CUDA libraries: both builds install the same
@@ -146,4 +146,4 @@ clean:  ## Remove what was made: environments, caches, generated code
 	rm -rf $(VENV) .venv-gpu .venv-ray $(PEERS) $(PEERS)-openvino $(PEERS)-triton .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
 	rm -rf deploy/web/dist deploy/web/node_modules deploy/web/src/generated
 	find . -name __pycache__ -prune -exec rm -rf {} +
-	rm -f protos/seqstream/v1/*_pb2*.py*
+	rm -f protos/inference/*_pb2*.py* protos/seqstream/v1/*_pb2*.py*

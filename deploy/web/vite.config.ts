@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { defineConfig, type Plugin } from "vite";
 
 // Where `npm run dev` finds gRPC-Web. A page that is built talks to its own origin.
@@ -26,10 +27,20 @@ const policy: Plugin = {
   ],
 };
 
+// The fonts are built in as files, which the list of licences leaves out.
+const fonts: Plugin = {
+  name: "licence-of-fonts",
+  apply: "build",
+  generateBundle() {
+    const source = readFileSync(new URL("node_modules/@fontsource/ibm-plex-mono/LICENSE", import.meta.url));
+    this.emitFile({ type: "asset", fileName: "fonts-licence.txt", source });
+  },
+};
+
 export default defineConfig({
   // Relative, so that the files may lie under any path of their origin.
   base: "./",
-  plugins: [policy],
+  plugins: [policy, fonts],
   build: {
     target: "es2023",
     assetsInlineLimit: 0,

@@ -18,12 +18,12 @@ from tests.web.conftest import FLAGS
 from tests.web.serving import ROOT, build, find, served
 
 FOLDER = ROOT / "docs" / "web"
-WINDOW = {"width": 1200, "height": 860}
+WINDOW = {"width": 1200, "height": 940}
 SHARP = 1.5
 CODE = {
     "model": "stdlib@1",
     "text": "class Queue:\n    def ",
-    "fields": {"temperature": 0.6, "seed": 7, "max_new_tokens": 160},
+    "fields": {"temperature": 0.6, "seed": 7, "max_new_tokens": 110},
 }
 DATE = {"model": "dates@1", "text": "2026년 11월 22일 일요일", "fields": {"temperature": 0, "seed": 1}}
 
@@ -59,7 +59,10 @@ async def take(models: Path) -> None:
         board = dark.page.locator(".view").first.locator(".board")
         await board.wait_for()
         await board.scroll_into_view_if_needed()
-        await board.hover(position={"x": 220, "y": 120})
+        # To where the fourth character that is written looks.
+        for key in ("ArrowRight", *["ArrowRight", "ArrowDown"] * 3):
+            await board.press(key)
+        await board.blur()
         await dark.page.locator(".view").first.evaluate("view => scrollTo(0, view.offsetTop - 16)")
         await dark.page.screenshot(path=FOLDER / "attention.png")
 

@@ -39,6 +39,7 @@ export class Heatmap {
     this.board.addEventListener("keydown", (event) => this.move(event));
     new ResizeObserver(() => this.draw()).observe(this.element);
     document.addEventListener("themechange", () => this.draw());
+    void document.fonts.ready.then(() => this.draw());
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 

@@ -192,7 +192,8 @@ export class Workbench {
     this.stopper.disabled = !isRunning;
     this.runner.disabled = isRunning;
     const hasText = !isRunning && this.output.all.length > 0;
-    this.copier.hidden = !hasText;
+    // Browsers have no clipboard for pages over plain HTTP of another machine.
+    this.copier.hidden = !(hasText && "clipboard" in navigator);
     this.answerer.hidden = !(hasText && this.prompt.talks);
   }
 
