@@ -17,12 +17,13 @@ train gru-seq2seq gru-seq2seq --pairs dates --width 96 --minutes 1.5
 train rnn rnn --data stdlib --tokenizer characters --width 128 --minutes 0.7
 train lstm lstm --data stdlib --tokenizer characters --width 128 --minutes 0.7
 train gru gru --data stdlib --tokenizer characters --width 128 --minutes 0.7
-train transformer-lm transformer-lm --data stdlib --width 96 --layers 2 --minutes 1.5
+train transformer-lm transformer-lm --data stdlib --width 128 --layers 2 --minutes 1.5
 for model in dates gru-seq2seq rnn lstm gru transformer-lm; do
   test -f "$MODELS/$model/1/bundle.json" ||
     python -m export "$RUNS/$model" --models "$MODELS" --name "$model" --version 1 --with-attention
 done
 
+rm -f "$RUNS/server.log" && touch "$RUNS/server.log" # that of an earlier server tells another port
 python -m service --models "$MODELS" --port 0 >"$RUNS/server.log" 2>&1 &
 SERVER=$!
 trap 'kill "$SERVER" 2>/dev/null || true' EXIT
