@@ -9,7 +9,7 @@ STUBS := protos/seqstream/v1/generation_pb2.py
 export NO_MKDOCS_2_WARNING := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-containers test-ray check format docs bench bench-peers scaling reliability pictures image lock audit clean
+.PHONY: help install demo web screenshots test test-containers test-ray check format docs bench bench-peers scaling reliability pictures image lock audit clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[client,cpu,traces,train,export,dev,docs]'
 	@touch $@
 
-$(STUBS): protos/seqstream/v1/*.proto | $(INSTALLED)
+$(STUBS): protos/inference/*.proto protos/seqstream/v1/*.proto | $(INSTALLED)
 	$(BIN)/python -m protos
 
 # The GPU build of ONNX Runtime in an environment of its own, without the CUDA libraries: both builds install the same
@@ -35,6 +35,13 @@ $(STUBS): protos/seqstream/v1/*.proto | $(INSTALLED)
 
 demo: install  ## Train two small models, export, serve and stream from them (about 6 minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
+
+web:  ## Build the page for browsers into deploy/web/dist (needs Node 20.19 or newer)
+	bash deploy/web/build.sh
+
+# With the models of `make demo`: MODELS says where they are.
+screenshots: install  ## Take the pictures of the page in docs/web (needs Chromium, and models/demo)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.web.screenshots $(or $(MODELS),models/demo)
 
 test: install .venv-gpu/.installed  ## Run every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
@@ -137,5 +144,6 @@ audit: $(INSTALLED)  ## Look the locked packages up among known vulnerabilities 
 
 clean:  ## Remove what was made: environments, caches, generated code
 	rm -rf $(VENV) .venv-gpu .venv-ray $(PEERS) $(PEERS)-openvino $(PEERS)-triton .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf deploy/web/dist deploy/web/node_modules deploy/web/src/generated
 	find . -name __pycache__ -prune -exec rm -rf {} +
-	rm -f protos/seqstream/v1/*_pb2*.py*
+	rm -f protos/inference/*_pb2*.py* protos/seqstream/v1/*_pb2*.py*

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import json
 import shutil
 import socket
@@ -38,10 +39,14 @@ class BalancerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Balancer:
-    """What a client dials, and the process behind it: none where the client itself balances."""
+    """What a client dials, and the process behind it: none where the client itself balances.
+
+    web: "host:port" of gRPC-Web and the page, where there is such a door.
+    """
 
     address: str
     process: psutil.Process | None = None
+    web: str = ""
 
     @property
     def cpu_seconds(self) -> float:
@@ -59,19 +64,27 @@ def round_robin(endpoints: Sequence[str]) -> Iterator[Balancer]:
 
 
 @contextlib.contextmanager
-def envoy(endpoints: Sequence[str]) -> Iterator[Balancer]:
-    """Start Envoy as it is deployed. Raises BalancerError."""
-    configuration = yaml.safe_load(ENVOY_CONFIGURATION.read_text(encoding="utf-8"))
+def envoy(endpoints: Sequence[str], page: str = "") -> Iterator[Balancer]:
+    """Start Envoy as it is deployed. page: "host:port" of the page's files. Raises BalancerError."""
+    deployed = yaml.safe_load(ENVOY_CONFIGURATION.read_text(encoding="utf-8"))
     port = free_port()
-    text = json.dumps(envoy_configuration(configuration, endpoints, port))
-    flags = ("--config-yaml", text, "--concurrency", "1", "--disable-hot-restart", "--log-level", "error")
-    with _running([find("envoy"), *flags], port) as balancer:
-        yield balancer
+    configuration = envoy_configuration(deployed, endpoints, port, page)
+    flags = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "error")
+    with _running([find("envoy"), "--config-yaml", json.dumps(configuration), *flags], port) as balancer:
+        yield dataclasses.replace(balancer, web=_web(configuration))
 
 
-def envoy_configuration(deployed: dict[str, Any], endpoints: Sequence[str], port: int) -> dict[str, Any]:
+def _web(configuration: dict[str, Any]) -> str:
+    named = {listener["name"]: listener["address"] for listener in configuration["static_resources"]["listeners"]}
+    address = named["web"]["socket_address"]
+    return f"{address['address']}:{address['port_value']}"
+
+
+def envoy_configuration(
+    deployed: dict[str, Any], endpoints: Sequence[str], port: int, page: str = ""
+) -> dict[str, Any]:
     """Return the deployed configuration with its first listener on `port` of the loopback address, the others and the
-    administration on free ports, and `endpoints` as the servers of every cluster.
+    administration on free ports, `endpoints` as the servers of every cluster, and `page` as that of the page's files.
     """
     configuration = copy.deepcopy(deployed)
     resources = configuration["static_resources"]
@@ -79,8 +92,9 @@ def envoy_configuration(deployed: dict[str, Any], endpoints: Sequence[str], port
         listener["address"] = _socket_address("127.0.0.1", port if number == 0 else free_port())
     if "admin" in configuration:
         configuration["admin"]["address"] = _socket_address("127.0.0.1", free_port())
-    servers = [{"endpoint": {"address": _socket_address(*_split(endpoint))}} for endpoint in endpoints]
     for cluster in resources["clusters"]:
+        own = ([page] if page else []) if cluster["name"] == "page" else endpoints
+        servers = [{"endpoint": {"address": _socket_address(*_split(endpoint))}} for endpoint in own]
         cluster["type"] = "STATIC"
         cluster["load_assignment"] = {"cluster_name": cluster["name"], "endpoints": [{"lb_endpoints": servers}]}
     return configuration

@@ -124,6 +124,6 @@ class Rows:
 
 def _allocate(spec: StateSpec, capacity: int, memory: Memory) -> StateBuffer:
     row_bytes = prod(spec.shape) * np.dtype(spec.dtype).itemsize
-    first = memory.allocate(capacity * row_bytes)
+    first = memory.allocate(capacity * row_bytes, whole=spec.kind == "static")
     second = memory.allocate(capacity * row_bytes) if spec.kind == "recurrent" else first
     return StateBuffer(spec, (first, second), row_bytes)

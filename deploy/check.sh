@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 has() { command -v "$1" >/dev/null || { echo "skipped: $2 (no $1 here)" && false; }; }
 
 echo "images: hadolint"
-hadolint service/Dockerfile training/Dockerfile deploy/containers/*.Dockerfile
+hadolint service/Dockerfile training/Dockerfile deploy/web/Dockerfile deploy/containers/*.Dockerfile
 
 echo "compose: dclint, docker-compose config"
 if has npm dclint; then
@@ -19,8 +19,11 @@ if has docker-compose "docker-compose config"; then
   done
 fi
 
-echo "envoy, prometheus"
+echo "envoy, nginx, prometheus"
 envoy --mode validate --log-level warn -c deploy/envoy/envoy.yaml
+if has nginx "nginx -t"; then
+  nginx -q -t -e stderr -c "$PWD/deploy/web/nginx.conf"
+fi
 if has promtool "promtool check config, promtool test rules"; then
   promtool check config deploy/prometheus/prometheus.yml
   promtool test rules deploy/prometheus/alerts_test.yml

@@ -31,6 +31,7 @@ from service.wire.calls import Calls
 from service.wire.entrance import Entrance, read_entrance, warn_of_what_is_open
 from service.wire.limits import Bounds, Limits
 from service.wire.server import PortError, Server
+from service.wire.services import Offered
 from service.wire.tls import TlsError
 
 # How long the event loop may keep the interpreter's lock while the engine's thread, which wants it after every step,
@@ -96,11 +97,12 @@ async def serve(versions: Versions, settings: Settings, entrance: Entrance, trac
     tenant_requests, words = settings.tenant_requests or None, settings.log_prompts == "on"
     metrics = CallMetrics(settings.metrics_tenants)
     calls = Calls(entrance.access, log_prompts=words, tenant_requests=tenant_requests, metrics=metrics, traces=traces)
-    most, tells = settings.max_new_tokens_limit, settings.reflection == "on"
+    most = settings.max_new_tokens_limit
+    offered = Offered(settings.reflection == "on", settings.open_inference == "on")
     bounds = Bounds(settings.slow_client_tokens, settings.slow_client_seconds)
     connections, age = allow_connections(settings.connections), settings.max_connection_age_seconds
     limits = Limits(connections, settings.connection_calls, bounds, age)
-    server = Server(versions.models, most, calls, versions=versions, reflection=tells, limits=limits)
+    server = Server(versions.models, most, calls, versions=versions, offered=offered, limits=limits)
     with served(server.metrics, settings.host, settings.metrics_port) as url:
         address = await server.start(settings.host, settings.port, entrance.credentials)
         warn_of_what_is_open(settings)

@@ -62,6 +62,7 @@ class Batch:
         self._decoding = Decoding(runner, self._rows, sampler, self._slots, clock)
         self._prefilling: tuple[Sequence, ...] = ()  # those whose prompts are consumed just now or in part
         self.prompt_tokens = 0
+        self._prompt_steps = 0
         self.measures = Measures()
 
     @property
@@ -73,6 +74,11 @@ class Batch:
     def generated_tokens(self) -> int:
         """Tokens drawn until now."""
         return self._decoding.generated_tokens
+
+    @property
+    def steps(self) -> int:
+        """Calls of the step graph until now."""
+        return self._prompt_steps + self._decoding.steps
 
     @property
     def drafted(self) -> tuple[int, int]:
@@ -136,6 +142,7 @@ class Batch:
             self._prefilling = tuple(piece.sequence for piece in pieces)
             call = prompt_call(pieces)
             output = self._step_prompts(pieces, call, now)
+            self._prompt_steps += 1
             self._prefilling = self._scheduler.begun
             self._commit_prompts(pieces, call, output, delivery)
             took = self._clock() - now

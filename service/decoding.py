@@ -35,11 +35,15 @@ Ids = NDArray[np.int64]
 
 
 class Decoding:
-    """Steps over running rows and what they draw. generated_tokens: drawn until now, those replayed not counted."""
+    """Steps over running rows and what they draw. generated_tokens: drawn until now, those replayed not counted.
+
+    steps: taken until now.
+    """
 
     def __init__(self, runner: Runner, rows: Rows, sampler: Sampler, slots: Slots, clock: Callable[[], float]) -> None:
         self.drafting = Drafting(sampler, rows.capacity, clock)
         self.generated_tokens = 0
+        self.steps = 0
         self._runner = runner
         self._rows = rows
         self._sampler = sampler
@@ -83,6 +87,7 @@ class Decoding:
         began = self._clock()
         count = end - first
         output = self._runner.step(self._rows, first, self._slots.tokens[first:end], self._ones[:count])
+        self.steps += 1
         ended = self.commit(first, output, delivery)
         if self.drafting.active:
             self.drafting.costs.decoded(count, self._clock() - began)
@@ -94,6 +99,7 @@ class Decoding:
         count = len(tokens)
         lengths, everywhere = np.array([count], np.int64), np.arange(count, dtype=np.int64)
         output = self._runner.step(self._rows, row, np.array([tokens], np.int64), lengths, everywhere)
+        self.steps += 1
         drawn, ended = self._draw(row, output, proposal.tokens)
         if len(drawn) < count:
             self._rows.rewind(row, count - len(drawn))

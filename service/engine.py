@@ -147,7 +147,7 @@ class Engine:
         departed = batch.departed_tokens
         waiting = self._submitted_tokens - departed
         drawn, (drafted, accepted) = batch.generated_tokens, batch.drafted
-        return Work(batch.running_requests, waiting, batch.prompt_tokens, drawn, drafted, accepted)
+        return Work(batch.running_requests, waiting, batch.prompt_tokens, drawn, drafted, accepted, batch.steps)
 
     @property
     def measures(self) -> Measures:

@@ -23,6 +23,7 @@ class Work:
     running: requests in rows.    waiting_tokens: of the prompts and sources of requests that wait.
     prompt_tokens, generated_tokens: consumed (sources counted), and drawn, since the engine began; never fewer.
     drafted_tokens, accepted_tokens: proposed since then, and those of them that were drawn.
+    steps: over prompts, over running rows and over what was proposed.
     """
 
     running: int
@@ -31,3 +32,4 @@ class Work:
     generated_tokens: int
     drafted_tokens: int
     accepted_tokens: int
+    steps: int

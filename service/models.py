@@ -16,6 +16,7 @@ from bundle.tokenizer import Tokenizer
 from service.chat import Chat
 from service.engine import Engine
 from service.request import Drafts
+from service.statistics import Statistics
 from service.users import Users
 
 
@@ -29,6 +30,7 @@ class ServedModel:
     drafters: models that may propose tokens to it: "name@version" by all that they are called.
     drafts: what proposes where a request does not say, or None.
     users: the calls that it answers.
+    statistics: of the generations that it was asked for.
     load_seconds: that it took to open.
     """
 
@@ -42,6 +44,7 @@ class ServedModel:
     drafters: Mapping[str, str] = field(default_factory=dict)
     drafts: Drafts | None = None
     users: Users = field(default_factory=Users)
+    statistics: Statistics = field(default_factory=Statistics)
     load_seconds: float = 0.0
 
     @property

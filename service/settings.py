@@ -105,7 +105,7 @@ class Settings(BaseSettings):
         100,
         ge=0,
         le=10_000,
-        description="tenants that metrics name, the first that come; they count the others together",
+        description="tenants that metrics name, the first that come; others count together",
     )
     traces_endpoint: str | None = Field(
         None,
@@ -119,6 +119,10 @@ class Settings(BaseSettings):
         description="port of health alone, without TLS, on the same host; 0: a free one; default: none",
     )
     reflection: Literal["on", "off"] = Field("on", description="whether the server tells its services to who may call")
+    open_inference: Literal["on", "off"] = Field(
+        "on",
+        description="whether the server also speaks the Open Inference Protocol, as Triton's clients do",
+    )
     tls_cert: Path | None = Field(None, description="TLS: PEM file of the server's certificate and those that sign it")
     tls_key: Path | None = Field(None, description="PEM file of its key; both are read again when they change")
     tls_client_ca: Path | None = Field(

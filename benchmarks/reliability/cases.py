@@ -12,10 +12,11 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from benchmarks.reliability.fields import Fields
+from protos.inference import inference_pb2
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1 import model_pb2
 
-_FILES = (pb, model_pb2, health_pb2, reflection_pb2)
+_FILES = (pb, model_pb2, inference_pb2, health_pb2, reflection_pb2)
 METHODS: tuple[MethodDescriptor, ...] = tuple(
     method
     for file in _FILES
@@ -23,6 +24,9 @@ METHODS: tuple[MethodDescriptor, ...] = tuple(
     for method in service.methods
 )  # fmt: skip
 _STEPS = 8
+# Names that mean something in requests of the Open Inference Protocol.
+_TENSORS = ("text_input", "input_ids", "sampling_parameters", "stream", "text_output", "output_log_probs")
+_WORDS = (*_TENSORS, "BYTES", "INT32", "INT64", "BOOL", "temperature", "top_k", "max_tokens", "stop", "timeout", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ def make_case(seed: int, number: int, models: Sequence[str]) -> Case:
 
 def _content(chance: random.Random, method: MethodDescriptor, models: Sequence[str]) -> bytes:
     """Return a request: by chance made of nothing, a good one disturbed, or bytes."""
-    fields = Fields(chance, models)
+    words = (*models, *_WORDS) if method.containing_service.file is inference_pb2.DESCRIPTOR else models
+    fields = Fields(chance, words)
     luck = chance.random()
     if luck < 0.05:
         return chance.randbytes(chance.choice((0, 1, 2, 5, 50, 3000)))
@@ -77,9 +82,25 @@ def _good(chance: random.Random, method: MethodDescriptor, models: Sequence[str]
         "Tokenize": pb.TokenizeRequest(model=model, text=text),
         "Detokenize": pb.DetokenizeRequest(model=model, token_ids=[3, 4, 5]),
         "GetModel": model_pb2.GetModelRequest(model=model),
+        "ModelInfer": _inference(chance, model, text),
+        "ModelStreamInfer": _inference(chance, model, text),
+        "ModelMetadata": inference_pb2.ModelMetadataRequest(name=model),
+        "ModelConfig": inference_pb2.ModelConfigRequest(name=model),
+        "ModelStatistics": inference_pb2.ModelStatisticsRequest(name=model),
         "Check": health_pb2.HealthCheckRequest(service=model),
     }
     return made.get(method.name) or Fields(chance, models).message(method.input_type)
+
+
+def _inference(chance: random.Random, model: str, text: str) -> inference_pb2.ModelInferRequest:
+    request = inference_pb2.ModelInferRequest(model_name=model)
+    tensor = request.inputs.add(name="text_input", datatype="BYTES", shape=[1])
+    if chance.random() < 0.5:
+        tensor.contents.bytes_contents.append(text.encode())
+    else:
+        request.raw_input_contents.append(len(text.encode()).to_bytes(4, "little") + text.encode())
+    request.parameters["max_tokens"].int64_param = chance.randint(1, _STEPS)
+    return request
 
 
 def _bent(chance: random.Random, content: bytes) -> bytes:

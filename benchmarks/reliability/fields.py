@@ -67,7 +67,8 @@ class Fields:
     def _set(self, message: Message, field: FieldDescriptor, depth: int) -> None:
         inner = field.message_type
         if inner is not None and inner.GetOptions().map_entry:
-            self._put(getattr(message, field.name), *inner.fields)
+            key, value = inner.fields
+            self._put(getattr(message, field.name), key, value, depth)
         elif _is_repeated(field):
             self._append(getattr(message, field.name), field, depth)
         elif inner is None:
@@ -77,10 +78,12 @@ class Fields:
             target.SetInParent()
             self._fill(target, self._chance.choice((0.0, 0.3, 0.7)), depth + 1)
 
-    def _put(self, target: Any, key: FieldDescriptor, value: FieldDescriptor) -> None:  # noqa: ANN401 (a map)
-        assert value.message_type is None, "maps to messages have another way to be filled"
+    def _put(self, target: Any, key: FieldDescriptor, value: FieldDescriptor, depth: int) -> None:  # noqa: ANN401
         for _ in range(self._count()):
-            target[self._scalar(key)] = self._scalar(value)
+            if value.message_type is None:
+                target[self._scalar(key)] = self._scalar(value)
+            else:
+                self._fill(target[self._scalar(key)], 0.7, depth + 1)
 
     def _append(self, target: Any, field: FieldDescriptor, depth: int) -> None:  # noqa: ANN401 (a repeated field)
         for _ in range(self._count() if depth < _DEEPEST else 0):

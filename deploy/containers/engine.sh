@@ -77,6 +77,19 @@ pip_mounts() {
   done
 }
 
+# The same for npm: what `npm config` tells of its registry, and the certificates that it trusts.
+npm_mounts() {
+  local registry certificates
+  registry=$(npm config get registry 2>/dev/null || true)
+  certificates=$(npm config get cafile 2>/dev/null || true)
+  {
+    [[ $registry == http* ]] && echo "registry=$registry"
+    [ -f "$certificates" ] && echo "cafile=/etc/npm-certificates.pem"
+  } >"$STORE/npmrc" || true
+  printf '%s\n' "--volume=$STORE/npmrc:/root/.npmrc:ro"
+  if [ -f "$certificates" ]; then printf '%s\n' "--volume=$certificates:/etc/npm-certificates.pem:ro"; fi
+}
+
 # build TAG DOCKERFILE CONTEXT [OPTION...]
 build() {
   local tag=$1 file=$2 context=$3 mounts=()

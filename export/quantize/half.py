@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
+from export.branches import without_branches
 from export.clean import clean
 
 KEPT = frozenset({"logits", "top_values"})
@@ -32,6 +33,7 @@ def to_half(model: onnx.ModelProto, kept: Collection[str] = KEPT) -> onnx.ModelP
 
     Finite weights beyond the range of float16 become its largest number.
     """
+    model = without_branches(model)
     half = onnx.ModelProto()
     half.CopyFrom(model)
     graph = half.graph

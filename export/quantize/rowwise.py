@@ -40,13 +40,17 @@ def rowwise(constants: Constants, product: Product, shared: set[str]) -> list[No
 
 
 def look_up(constants: Constants, product: Product, lookup: NodeProto) -> list[NodeProto]:
-    """Return the nodes that read rows of the table of `product`: columns, as the integer product needs it."""
+    """Return the nodes that read rows of the table of `product`.
+
+    From a copy of its own: in the product's form, which the product packs anew anyway, a row is a column, with each of
+    its numbers on another page of memory.
+    """
     weight, scale = _weights(constants, product)
+    rows = constants.add(f"{weight}.rows", np.ascontiguousarray(constants.read(weight).T))
     tokens, output = lookup.input[1], lookup.output[0]
     axes = constants.add("last_axis", np.array([-1], np.int64))
     return [
-        helper.make_node("Gather", [weight, tokens], [f"{output}.across"], axis=1),  # [K, B, T]
-        helper.make_node("Transpose", [f"{output}.across"], [f"{output}.integers"], perm=[1, 2, 0]),
+        helper.make_node("Gather", [rows, tokens], [f"{output}.integers"]),  # [B, T, K]
         helper.make_node("Cast", [f"{output}.integers"], [f"{output}.floats"], to=TensorProto.FLOAT),
         helper.make_node("Gather", [scale, tokens], [f"{output}.scales"]),
         helper.make_node("Unsqueeze", [f"{output}.scales", axes], [f"{output}.scale"]),

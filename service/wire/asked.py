@@ -75,15 +75,22 @@ class Asked:
 
 
 async def read_asked(
-    request: pb.GenerateRequest, model: ServedModel, most_new_tokens: int, call: Call, deadline: float | None
+    request: pb.GenerateRequest,
+    model: ServedModel,
+    most_new_tokens: int,
+    call: Call,
+    deadline: float | None,
+    checks: Checks | None = None,
 ) -> Asked:
     """Return what `request` asks of `model` in `call`.
+
+    checks: what was found wrong with it before, and how its fields are called.
 
     Raises:
         Refusal: INVALID_ARGUMENT with every bad field, or FAILED_PRECONDITION.
     """
     fill_defaults(request)
-    checks, vocabulary_size = Checks(), model.manifest.vocabulary_size
+    checks, vocabulary_size = checks or Checks(), model.manifest.vocabulary_size
     check_sampling(checks, request.sampling, vocabulary_size)
     check_stop(checks, request.stop, vocabulary_size, most_new_tokens)
     check_output(checks, request)

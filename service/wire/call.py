@@ -11,6 +11,7 @@ from service.chunk import Timings
 from service.identity import Identity
 from service.metrics.calls import Served
 from service.models import ServedModel
+from service.statistics import Statistics
 from service.traces import CallSpan, Outcome
 from service.users import Users
 
@@ -37,13 +38,16 @@ class Call:
     prompt: object = None
     span: CallSpan | None = None
     began: float = field(default_factory=time.monotonic)
+    statistics: Statistics | None = None
     _users: list[Users] = field(default_factory=list)
 
-    def use(self, model: ServedModel) -> None:
-        """Keep `model` from being freed until the call has ended."""
+    def use(self, model: ServedModel, *, counts: bool = False) -> None:
+        """Keep `model` from being freed until the call has ended. counts: whether its statistics are told of it."""
         self.model = model.reference
         model.users.enter()
         self._users.append(model.users)
+        if counts:
+            self.statistics = model.statistics
 
     def release(self) -> None:
         """Let go of what was used."""

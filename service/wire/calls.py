@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import grpc
 
@@ -30,7 +32,10 @@ _log = logging.getLogger("service.calls")
 
 
 class Calls:
-    """All calls that run, and whether new ones may. metrics: of those that have ended."""
+    """All calls that run, and whether new ones may.
+
+    metrics: of those that have ended.    leaving: set once no new ones may come.
+    """
 
     def __init__(
         self,
@@ -48,7 +53,7 @@ class Calls:
         self.access = access or Access()
         self._quota = Quota(tenant_requests)
         self.log_prompts = log_prompts
-        self.draining = False
+        self.leaving = asyncio.Event()
         self.metrics = metrics or CallMetrics()
         self._traces = traces
         self._running: set[asyncio.Timeout] = set()
@@ -56,8 +61,14 @@ class Calls:
         self._none_runs.set()
 
     @asynccontextmanager
-    async def enter(self, context: Context, method: str) -> AsyncIterator[Call]:
-        """Run the body as one call: what it raises becomes the call's status. A cancelled call stays cancelled."""
+    async def enter(self, context: Context, method: str, *, told: bool = True) -> AsyncIterator[Call]:
+        """Run the body as one call: what it raises becomes the call's status. A cancelled call stays cancelled.
+
+        told: whether the call of gRPC ends with that status; if not, as where it carries several of ours, it is raised.
+
+        Raises:
+            Refusal: only then.
+        """
         call = self._begin(context, method)
         code, refusal = "CANCELLED", None
         try:
@@ -75,24 +86,35 @@ class Calls:
             call.release()
             self._end(call, code, refusal)
         if refusal is not None:
-            try:
-                # It may take long: a status waits behind the messages that its client has not read.
-                await refusals.abort(context, refusal, call.request_id)
-            except grpc.aio.InternalError:
-                raise _gone() from None
+            refusal.request_id = call.request_id
+            if not told:
+                raise refusal
+            await self.refuse(context, refusal, call)
+
+    async def refuse(self, context: Context, refusal: Refusal, call: Call) -> NoReturn:
+        """End the call of `context` with the status of `refusal`. Raises grpc.aio.AbortError."""
+        try:
+            # It may take long: a status waits behind the messages that its client has not read.
+            await refusals.abort(context, refusal, call.request_id)
+        except grpc.aio.InternalError:
+            raise _gone() from None
 
     async def admit(self, context: Context, method: str) -> None:
         """Find out who calls a method that is not entered. What is refused is logged and counted as any call."""
         try:
             self.access.identify(context)
         except Refusal as refusal:
-            call = self._begin(context, method)
-            self._end(call, refusal.code.name, refusal)
-            await refusals.abort(context, refusal, call.request_id)
+            await self.turn_away(context, method, refusal)
+
+    async def turn_away(self, context: Context, method: str, refusal: Refusal) -> NoReturn:
+        """End a call that is not entered as one that was refused: it is told of, and with its status."""
+        call = self._begin(context, method)
+        self._end(call, refusal.code.name, refusal)
+        await self.refuse(context, refusal, call)
 
     async def end(self, seconds: float) -> None:
         """Refuse new calls, give those that run `seconds` to finish, then end them with UNAVAILABLE."""
-        self.draining = True
+        self.leaving.set()
         try:
             async with asyncio.timeout(seconds):
                 await self._none_runs.wait()
@@ -109,7 +131,7 @@ class Calls:
 
     @asynccontextmanager
     async def _may_end_early(self) -> AsyncIterator[None]:
-        if self.draining:
+        if self.leaving.is_set():
             raise refusals.draining()
         scope = asyncio.timeout(None)
         try:
@@ -143,6 +165,8 @@ class Calls:
             self.metrics.finish(call.model, call.finishes)
             if code == "OK" and (served := call.served()) is not None:
                 self.metrics.serve(call.model, served)
+        if call.statistics is not None:
+            call.statistics.note(time.monotonic() - call.began, code == "OK", call.timings)
         call.trace(code, None if refusal is None else refusal.reason)
         call.log(code)
 

@@ -5,7 +5,7 @@ The limits are those that the .proto files tell. Knows nothing about gRPC or mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from protos.seqstream.v1 import generation_pb2 as pb
 from service.request import MOST_PROPOSED
@@ -25,13 +25,15 @@ MOST_PRIORITY = 10
 class Checks:
     """Collects the violations of one request."""
 
-    def __init__(self) -> None:
+    def __init__(self, named: Callable[[str], str] = str) -> None:
+        """named: returns what the client calls a field, where that is not its path in the messages of seqstream.v1."""
+        self._named = named
         self._found: list[Violation] = []
 
     def require(self, holds: bool, field: str, given: object, allowed: str) -> bool:
         """Note that `field` is `given` where only `allowed` is, unless it `holds`. Returns `holds`."""
         if not holds:
-            self._found.append(Violation(field, f"is {_show(given)}; allowed: {allowed}"))
+            self._found.append(Violation(self._named(field), f"is {_show(given)}; allowed: {allowed}"))
         return holds
 
     def between(self, field: str, value: float, low: float, high: float) -> None:

@@ -5,6 +5,7 @@ Of gRPC's own context, and of whatever else carries calls to the same servicers.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import NoReturn, Protocol
 
@@ -34,3 +35,11 @@ class Context(Protocol):
 
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Metadata) -> NoReturn:
         """End the call with a status. Raises grpc.aio.AbortError."""
+
+
+def deadline_of(context: Context) -> float | None:
+    """Return when samples must end so that what they have still arrives in time, by `time.monotonic()`."""
+    remaining = context.time_remaining()
+    if remaining is None:
+        return None
+    return time.monotonic() + remaining - min(0.2, 0.1 * remaining)

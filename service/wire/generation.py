@@ -6,25 +6,22 @@ it waits, and is never swallowed.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from math import fsum
 
 from protos.seqstream.v1 import generation_pb2 as pb
 from protos.seqstream.v1.generation_pb2_grpc import GenerationServiceServicer
-from service.chunk import Chunk, Timings
+from service.chunk import Timings
 from service.models import Models, ServedModel
 from service.request import GenerationRequest, StopConditions
-from service.stream import Stream
 from service.wire import convert
-from service.wire.asked import Asked, read_asked
+from service.wire.asked import read_asked
 from service.wire.calls import Call, Calls
 from service.wire.checks import MOST_ALTERNATIVES, Checks, check_priority
-from service.wire.context import Context
+from service.wire.context import Context, deadline_of
 from service.wire.limits import Bounds
-from service.wire.patience import patience
 from service.wire.prompt import as_given, check_room, read_continuation, read_prompt, tokenize
-from service.wire.reply import Reply, prompt_scores
+from service.wire.reply import Reply
+from service.wire.sending import reasons, send
 
 MOST_TOKENIZED_BYTES = 128 << 10
 MOST_DETOKENIZED = 65536
@@ -43,7 +40,7 @@ class GenerationServicer(GenerationServiceServicer):
 
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> None:  # noqa: N802
         """Stream the samples of a prompt."""
-        deadline = _deadline(context)
+        deadline = deadline_of(context)
         async with self._calls.enter(context, "Generate") as call:
             model = self._find(request, call)
             model.engine.admit(call.identity.tenant, deadline)  # before anything is tokenized
@@ -59,15 +56,15 @@ class GenerationServicer(GenerationServiceServicer):
                 await context.write(asked.started())
                 for message in first.end(ending or {}, _NO_TIME, asked.prompt_tokens):
                     await context.write(message)
-                call.finishes = _reasons(replies)
+                call.finishes = reasons(replies.values())
             else:
-                await _stream(asked, replies, context, call, self._bounds)
+                await send(asked, replies, context.write, call, self._bounds, (asked.started(),))
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:  # noqa: N802
         """Return the log-probability of a continuation."""
         async with self._calls.enter(context, "Score") as call:
             model = self._find(request, call)
-            model.engine.admit(call.identity.tenant, _deadline(context))
+            model.engine.admit(call.identity.tenant, deadline_of(context))
             scoring = await _scoring(request, model, call)
             call.prompt_tokens = scoring.scored_from or 0
             stream = model.engine.submit(scoring)
@@ -117,49 +114,10 @@ class GenerationServicer(GenerationServiceServicer):
         self, request: pb.GenerateRequest | pb.ScoreRequest | pb.TokenizeRequest | pb.DetokenizeRequest, call: Call
     ) -> ServedModel:
         model = self._models.find(request.model)
-        call.use(model)
+        call.use(model, counts=isinstance(request, pb.GenerateRequest | pb.ScoreRequest))
         if self._calls.log_prompts and isinstance(request, pb.GenerateRequest | pb.ScoreRequest):
             call.prompt = as_given(request)
         return model
-
-
-async def _stream(asked: Asked, replies: dict[int, Reply], context: Context, call: Call, bounds: Bounds) -> None:
-    stream = asked.model.engine.submit(asked.generation)
-    try:
-        async with patience(stream, bounds) as client:
-            await context.write(asked.started())
-            while not stream.done:
-                for chunk in await stream.receive():
-                    for message in _messages(asked, replies[chunk.sample], stream, chunk):
-                        await context.write(message)
-                        client.written += 1
-    finally:
-        stream.cancel()
-        call.timings = stream.timings()
-        call.tokens = sum(reply.fresh for reply in replies.values())
-        call.finishes = _reasons(replies)
-        if call.span is not None:
-            call.span.detokenized(sum(reply.text_seconds for reply in replies.values()))
-
-
-def _reasons(replies: dict[int, Reply]) -> list[str]:
-    """Return why samples have ended, those that have."""
-    return [reply.reason for reply in replies.values() if reply.reason is not None]
-
-
-def _messages(asked: Asked, reply: Reply, stream: Stream, chunk: Chunk) -> Iterator[bytes]:
-    """Yield what `chunk` brings; a stop string in it ends the sample, here and in the engine."""
-    # One by one: what a stream that was far behind finds can be more than the loop should be held up for.
-    if chunk.prompt_scores is not None:
-        yield from prompt_scores(chunk.prompt_scores, asked.model.tokenizer)
-    yield from reply.deltas(chunk)
-    if reply.matched is not None:
-        stream.cancel_sample(chunk.sample)
-        yield from reply.end({}, stream.timings(), asked.prompt_tokens, stream.drafted(chunk.sample))
-    elif (finish := chunk.finish) is not None:
-        spent = Timings(finish.queue_seconds, finish.prefill_seconds, finish.decode_seconds)
-        ending = convert.ending(finish.reason, finish.match)
-        yield from reply.end(ending, spent, asked.prompt_tokens, stream.drafted(chunk.sample))
 
 
 async def _scoring(request: pb.ScoreRequest, model: ServedModel, call: Call) -> GenerationRequest:
@@ -189,11 +147,3 @@ def _check_vocabulary(checks: Checks, vocabulary: int, model: ServedModel) -> No
     checks.require(vocabulary in pb.Vocabulary.values(), "vocabulary", vocabulary, "a value of Vocabulary")
     known = vocabulary != pb.VOCABULARY_SOURCE or model.source_tokenizer is not None
     checks.require(known, "vocabulary", "VOCABULARY_SOURCE", f"the target's, as {model.reference} has no source")
-
-
-def _deadline(context: Context) -> float | None:
-    """Return when samples must end so that what they have still arrives in time, by `time.monotonic()`."""
-    remaining = context.time_remaining()
-    if remaining is None:
-        return None
-    return time.monotonic() + remaining - min(0.2, 0.1 * remaining)

@@ -14,3 +14,7 @@ class HealthServicer(health.aio.HealthServicer):  # type: ignore[misc, name-defi
         """Return the health of everything that has one."""
         statuses = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._server_status.items()}
         return health_pb2.HealthListResponse(statuses=statuses)
+
+    def serves(self, name: str = "") -> bool:
+        """Whether the model of this name serves, or the server itself."""
+        return bool(self._server_status.get(name) == health_pb2.HealthCheckResponse.SERVING)

@@ -50,7 +50,7 @@ class ModelServicer(ModelServiceServicer):
     async def LoadModel(self, request: pb.LoadModelRequest, context: Context) -> pb.LoadModelResponse:  # noqa: N802
         """Serve a version."""
         async with self._calls.enter(context, "LoadModel") as call:
-            versions = self._changing(call)
+            versions = changing(self._versions, call)
             checks = Checks()
             checks.require(bool(request.model), "model", "empty", '"name" or "name@version"')
             checks.raise_if_any()
@@ -63,7 +63,7 @@ class ModelServicer(ModelServiceServicer):
     ) -> pb.UnloadModelResponse:
         """Serve a version no longer."""
         async with self._calls.enter(context, "UnloadModel") as call:
-            versions = self._changing(call)
+            versions = changing(self._versions, call)
             checks = Checks()
             named = request.model.rpartition("@")
             checks.require(bool(named[0]) and named[2].isdecimal(), "model", repr(request.model), '"name@version"')
@@ -74,15 +74,16 @@ class ModelServicer(ModelServiceServicer):
             call.model = request.model
             return pb.UnloadModelResponse()
 
-    def _changing(self, call: Call) -> Versions:
-        """Return what changes the models, for a caller who may change them. Raises Refusal."""
-        require_admin(call.identity)
-        if self._versions is None:
-            raise models_fixed()
-        return self._versions
-
     def _others(self) -> list[pb.Model]:
         return [convert.version(version) for version in (self._versions.others() if self._versions else ())]
+
+
+def changing(versions: Versions | None, call: Call) -> Versions:
+    """Return what changes the models, for a caller who may change them. Raises Refusal."""
+    require_admin(call.identity)
+    if versions is None:
+        raise models_fixed()
+    return versions
 
 
 def _seconds(duration: Duration) -> float:

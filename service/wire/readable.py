@@ -6,6 +6,7 @@ gRPC itself would answer UNKNOWN with the words of Python's error. Knows nothing
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 import grpc
@@ -36,7 +37,8 @@ class Readable(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic
             return handler
         name = details.method.rpartition("/")[2]
         if handler.request_streaming:
-            return _with(handler, self._streaming(handler.stream_stream, read, name))
+            streaming = self._written if iscoroutinefunction(handler.stream_stream) else self._streaming
+            return _with(handler, streaming(handler.stream_stream, read, name))
         if handler.response_streaming:
             return _with(handler, self._one(handler.unary_stream, read, name))
         return _with(handler, self._one(handler.unary_unary, read, name))
@@ -47,16 +49,24 @@ class Readable(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic
 
         return answer_if_readable
 
-    def _streaming(self, answer: Any, read: _Read, name: str) -> Callable[..., AsyncIterator[Any]]:  # noqa: ANN401
-        async def requests(contents: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
-            async for content in contents:
-                yield await self._read(content, read, name, context)
+    def _written(self, answer: Any, read: _Read, name: str) -> Callable[..., Awaitable[None]]:  # noqa: ANN401
+        async def answer_if_readable(contents: AsyncIterator[bytes], context: Context) -> None:
+            await answer(self._each(contents, read, name, context), context)
 
+        return answer_if_readable
+
+    def _streaming(self, answer: Any, read: _Read, name: str) -> Callable[..., AsyncIterator[Any]]:  # noqa: ANN401
         async def answer_if_readable(contents: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
-            async for response in answer(requests(contents, context), context):
+            async for response in answer(self._each(contents, read, name, context), context):
                 yield response
 
         return answer_if_readable
+
+    async def _each(
+        self, contents: AsyncIterator[bytes], read: _Read, name: str, context: Context
+    ) -> AsyncIterator[Any]:
+        async for content in contents:
+            yield await self._read(content, read, name, context)
 
     async def _read(self, content: bytes, read: _Read, name: str, context: Context) -> Any:  # noqa: ANN401
         try:

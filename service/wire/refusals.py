@@ -23,20 +23,28 @@ from service.version import BadVersionError, ChangeError, LastModelError
 from service.wire.context import Context, Metadata
 
 DOMAIN = "seqstream"
+SLOW_CONSUMER = "SLOW_CONSUMER"
 RETRY_ELSEWHERE_SECONDS = 1.0
-_MOST_VIOLATIONS = 16
+# Of violations: in number, and in bytes together.
+_MOST_VIOLATIONS, _MOST_BYTES = 16, 3000
+# In bytes of UTF-8: names of fields, of which some are the client's, other texts, lists.
+_LONGEST_FIELD = 100
 _LONGEST_TEXT = 200
 _LONGEST_LIST = 1000
 
 
 class Refusal(Exception):  # noqa: N818 (most are no fault of the server's)
-    """Ends a call with `code`, a `message` for people, and `details` for programs."""
+    """Ends a call with `code`, a `message` for people, and `details` for programs.
+
+    request_id: of the call that it has ended.
+    """
 
     def __init__(self, code: grpc.StatusCode, message: str, *details: Message) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.details = details
+        self.request_id = ""
 
     @property
     def reason(self) -> str:
@@ -54,14 +62,18 @@ class Violation:
 
 def invalid(violations: Sequence[Violation]) -> Refusal:
     """INVALID_ARGUMENT: every bad field at once, as long as they fit."""
-    shown = [
-        details.BadRequest.FieldViolation(field=violation.field, description=_cut(violation.description, _LONGEST_TEXT))
-        for violation in violations[:_MOST_VIOLATIONS]
-    ]
+    bad = details.BadRequest()
+    for violation in violations[:_MOST_VIOLATIONS]:
+        bad.field_violations.add(
+            field=_cut(violation.field, _LONGEST_FIELD), description=_cut(violation.description, _LONGEST_TEXT)
+        )
+        if bad.ByteSize() > _MOST_BYTES:
+            break
+    shown = bad.field_violations
     message = f"{shown[0].field} {shown[0].description}"
     if len(violations) > 1:
         message += f" (and {len(violations) - 1} more)"
-    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message, details.BadRequest(field_violations=shown))
+    return Refusal(grpc.StatusCode.INVALID_ARGUMENT, message, bad)
 
 
 def has_source(reference: str, field: str) -> Refusal:
@@ -136,7 +148,7 @@ def _exhausted(reason: str, message: str, subject: str, seconds: float, metadata
 def slow_consumer(message: str, tokens: int, seconds: float) -> Refusal:
     """RESOURCE_EXHAUSTED: the client does not read what it asked for."""
     limits = {"tokens": str(tokens), "seconds": f"{seconds:g}"}
-    info = ErrorInfo(reason="SLOW_CONSUMER", domain=DOMAIN, metadata=limits)
+    info = ErrorInfo(reason=SLOW_CONSUMER, domain=DOMAIN, metadata=limits)
     return Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, message, info)
 
 
@@ -208,4 +220,6 @@ def _retry(seconds: float) -> details.RetryInfo:
 
 
 def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    """Return `text`, or its beginning, in so many bytes of UTF-8."""
+    content = text.encode()
+    return text if len(content) <= longest else content[: longest - 3].decode(errors="ignore") + "…"

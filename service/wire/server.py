@@ -19,11 +19,12 @@ from service.versions import Versions
 from service.wire.calls import Calls
 from service.wire.generation import GenerationServicer
 from service.wire.health import HealthServicer
+from service.wire.inference import InferenceServicer
 from service.wire.inspection import InspectionServicer
 from service.wire.limits import Limits
 from service.wire.model import ModelServicer
 from service.wire.readable import Readable
-from service.wire.services import Services, describe_services
+from service.wire.services import Offered, Services
 
 # Time in which the last statuses reach clients, and after which streams of the health service are cut.
 _LAST_WORDS_SECONDS = 0.5
@@ -61,7 +62,7 @@ class Server:
         calls: Calls | None = None,
         *,
         versions: Versions | None = None,
-        reflection: bool = True,
+        offered: Offered | None = None,
         limits: Limits | None = None,
     ) -> None:
         """Assemble the server.
@@ -69,7 +70,7 @@ class Server:
         most_new_tokens: the most that a request may ask for.
         calls: takes the calls; by default nobody is asked who calls.
         versions: that change `models`; None: nothing does.
-        reflection: whether the server tells its services to whoever may call.
+        offered: beside the server's own services; by default all there is.
         limits: of what clients take.
         """
         self._models = models
@@ -88,11 +89,16 @@ class Server:
             ("grpc.max_concurrent_streams", limits.calls),
         )
         self._server = grpc.aio.server(interceptors=(Readable(self._calls),), options=self._options + age)
+        offered = offered or Offered()
         generation = GenerationServicer(models, self._calls, most_new_tokens, limits.bounds)
         model, inspection = ModelServicer(models, self._calls, versions), InspectionServicer(models, self._calls)
-        Services(generation, model, inspection, self._health).add_to(self._server)
-        if reflection:
-            describe_services(self._calls, self._server)
+        inference = None
+        if offered.open_inference:
+            inference = InferenceServicer(models, self._calls, self._health, most_new_tokens, limits, versions)
+        services = Services(generation, model, inspection, self._health, inference)
+        services.add_to(self._server)
+        if offered.reflection:
+            services.describe(self._calls, self._server)
         self._probed: grpc.aio.Server | None = None
 
     async def start(self, host: str, port: int, credentials: grpc.ServerCredentials | None = None) -> str:

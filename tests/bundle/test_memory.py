@@ -1,11 +1,14 @@
-"""Memory that is freed stays until it is given back, where the allocator can be told to."""
+"""Memory that is freed stays until it is given back, where the allocator can be told to; and the pages of states."""
 
 import platform
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from bundle.memory import HostMemory
 from tests.service.wire.running import ENVIRONMENT, ROOT
 
 # Weights of 200 MB as an allocator sees them: blocks of 4 MB, written to, of a thread that has a heap of its own.
@@ -34,3 +37,18 @@ def test_what_is_freed_is_returned_to_the_system_when_it_is_given_back():
     freed, returned = map(int, done.stdout.split())
     assert freed >= 190
     assert returned <= 80, "the end of the heap, of 64 MB, stays"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems decide by themselves")
+@pytest.mark.parametrize(("whole", "flag"), [(True, "hg"), (False, "nh")])
+def test_memory_that_is_written_as_a_whole_may_lie_in_huge_pages_and_no_other(whole: bool, flag: str):
+    memory = HostMemory()
+    address = memory.allocate(8 << 20, whole)
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if match := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            inside = int(match[1], 16) <= address < int(match[2], 16)
+        elif inside and line.startswith("VmFlags:"):
+            assert flag in line.split()
+            return
+    pytest.fail("the memory is not mapped")

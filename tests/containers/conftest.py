@@ -60,7 +60,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stack(engine: Engine, certificates: Path) -> Iterator[Stack]:
     """docker-compose.yml with TLS, brought up from nothing with trainings of a few steps."""
-    engine.build("training", "envoy", "prometheus")
+    engine.build("training", "web", "envoy", "prometheus")
     stack = Stack(engine, certificates)
     stack.down()
     try:

@@ -27,6 +27,8 @@ class Stack:
         self.certificates = certificates
         self.ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
         self._environment = {
+            "SEQSTREAM_NODE_IMAGE": "localhost/seqstream-node:local",
+            "SEQSTREAM_NGINX_IMAGE": "localhost/seqstream-nginx:local",
             "SEQSTREAM_ENVOY_IMAGE": "localhost/seqstream-envoy:local",
             "SEQSTREAM_PROMETHEUS_IMAGE": "localhost/seqstream-prometheus:local",
             "SEQSTREAM_CERTIFICATES": str(certificates),

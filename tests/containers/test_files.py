@@ -74,13 +74,17 @@ def test_a_server_may_drain_before_it_is_killed():
     assert float(server["stop_grace_period"].removesuffix("s")) >= asked + 5
 
 
-def test_envoy_has_one_cluster_and_no_limit_on_the_length_of_a_stream():
+def test_envoy_has_one_cluster_of_servers_and_no_limit_on_the_length_of_a_stream():
     envoy = yaml.safe_load((ROOT / "deploy" / "envoy" / "envoy.yaml").read_text(encoding="utf-8"))["static_resources"]
-    (cluster,) = envoy["clusters"]
-    assert (cluster["name"], cluster["lb_policy"]) == ("seqstream", "LEAST_REQUEST")
+    servers, page = envoy["clusters"]
+    assert (servers["name"], servers["lb_policy"], page["name"]) == ("seqstream", "LEAST_REQUEST", "page")
     for listener in envoy["listeners"]:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         assert manager["stream_idle_timeout"] == "0s"
-        *_, last = manager["route_config"]["virtual_hosts"][0]["routes"]
-        assert last["match"] == {"prefix": "/"}
-        assert (last["route"]["cluster"], last["route"]["timeout"]) == ("seqstream", "0s")
+        routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+        to_servers = [each["route"] for each in routes if each.get("route", {}).get("cluster") == "seqstream"]
+        assert to_servers
+        assert {route["timeout"] for route in to_servers} == {"0s"}
+        to_page = {"/"} if listener["name"] == "web" else set()
+        others = {each["match"]["prefix"] for each in routes if each.get("route", {}).get("cluster") == "page"}
+        assert others == to_page

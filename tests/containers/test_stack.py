@@ -4,7 +4,9 @@ import asyncio
 import base64
 import http.client
 import os
+import re
 import signal
+import ssl
 import urllib.request
 from collections.abc import Callable
 
@@ -100,6 +102,22 @@ def test_the_browser_is_answered_by_grpc_web(stack: Stack):
     assert responses[0].HasField("started")
     assert sum(len(response.delta.token_ids) for response in responses) == 3
     assert b"grpc-status:0" in trailers
+
+
+@pytest.mark.parametrize("door", ["WEB", "WEB_TLS"])
+def test_the_page_comes_from_where_it_calls(stack: Stack, door: str):
+    trusting = ssl.create_default_context(cafile=stack.certificates / "tls.crt")
+    scheme, context = ("https", trusting) if door == "WEB_TLS" else ("http", None)
+    origin = f"{scheme}://localhost:{stack.ports[door]}"
+    with urllib.request.urlopen(f"{origin}/", timeout=30, context=context) as answer:
+        page = answer.read().decode()
+        policy = answer.headers["content-security-policy"]
+    assert "<title>seqstream</title>" in page
+    assert "connect-src 'self'" in policy
+    for file in re.findall(r'(?:src|href)="\./(\S+)"', page):
+        with urllib.request.urlopen(f"{origin}/{file}", timeout=30, context=context) as answer:
+            assert "immutable" in answer.headers["cache-control"]
+            assert len(answer.read()) > 100
 
 
 @pytest.mark.parametrize(

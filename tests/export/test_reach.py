@@ -21,19 +21,25 @@ BUNDLES: list[tuple[str, PrecisionName]] = [
 
 
 def logits(
-    bundles: Bundles, label: str, precision: PrecisionName, sources: list[int], read: int
+    bundles: Bundles, label: str, precision: PrecisionName, sources: list[int], read: int | list[int], past: int = 0
 ) -> NDArray[np.float32]:
-    """Step a token in a row for each length of `sources`; of their memory only the first `read` places are numbers."""
+    """Step a token in a row for each length of `sources`, behind `past` tokens.
+
+    Of their memory only the first `read` places, of all or of each, are numbers.
+    """
     bundle = open_bundle(bundles.path(label) if precision == "fp32" else bundles.precise(label, precision))
     random, rows = np.random.default_rng(4), len(sources)
     inputs = {"tokens": np.full((rows, 1), 5), "lengths": np.ones(rows, np.int64), "logits_indices": np.arange(rows)}
     for spec in bundle.manifest.states:
         inputs[spec.name] = np.zeros((rows, *spec.shape), spec.dtype)
         if spec.kind == "static" and spec.axis is not None:
-            places = np.moveaxis(inputs[spec.name], spec.axis + 1, 0)
-            places[:read] = random.standard_normal(places[:read].shape)
-            places[read:] = np.nan
+            for row, count in enumerate(read if isinstance(read, list) else [read] * rows):
+                places = np.moveaxis(inputs[spec.name][row], spec.axis, 0)
+                places[:count] = random.standard_normal(places[:count].shape)
+                places[count:] = np.nan
     inputs["memory_length"] = np.array(sources)
+    if past:
+        inputs["position"] = np.full(rows, past)
     session = onnxruntime.InferenceSession(bundle.path / STEP_GRAPH)
     made: NDArray[np.float32] = session.run(["logits"], inputs)[0]
     return made
@@ -51,6 +57,17 @@ def test_a_step_reads_up_to_the_longest_source_and_the_next_multiple_of_64(
 @pytest.mark.parametrize(("label", "precision"), BUNDLES)
 def test_a_row_without_a_source_gives_numbers(bundles: Bundles, label: str, precision: PrecisionName) -> None:
     assert np.isfinite(logits(bundles, label, precision, [0, 0], 64)).all()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "w8a8"])
+@pytest.mark.parametrize("label", ["transformer", "transformer-norm-first"])
+def test_a_decode_step_reads_each_source_to_its_own_end(bundles: Bundles, label: str, precision: PrecisionName) -> None:
+    sources = [1, 150, 64, 7, 0]
+    read = [max(1, length) for length in sources]
+    assert np.isfinite(logits(bundles, label, precision, sources, read, past=3)).all()
+    read[1:3] = [149, 63]
+    finite = np.isfinite(logits(bundles, label, precision, sources, read, past=3)).all(axis=1)
+    assert finite.tolist() == [True, False, False, True, True]
 
 
 @pytest.mark.parametrize("width", [64, 192])

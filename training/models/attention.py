@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.models.either import either
+from training.models.reach import Reach
+
 
 class Attention(nn.Module):
     """Scaled dot-product attention in several heads (Vaswani et al. 2017, section 3.2)."""
@@ -28,15 +31,44 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """Attend from `x` [B, T, width] to the places of the memory where `mask` [B, 1, 1, S] is true."""
-        query = split_heads(self.query(x), self.heads)
-        dropout = self.dropout if self.training else 0.0
-        merged: Tensor = self.merge(attend(query, keys, values, mask, dropout).transpose(1, 2).flatten(2))
+        merged: Tensor = self.merge(self._mix(self.query(x), keys, values, mask))
         return merged
 
     def look(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return what `forward` does, and the weights [B, heads, T, S]. Without a mask all of the memory is read."""
         weights = weigh(split_heads(self.query(x), self.heads), keys, mask)
         return self.merge((weights @ values).transpose(1, 2).flatten(2)), weights
+
+    def read(self, x: Tensor, keys: Tensor, values: Tensor, reach: Reach) -> Tensor:
+        """Attend from `x` [B, T, width] to the places of the memory [B, heads, S, head_width] that `reach` tells."""
+        query = self.query(x)
+        mixed = self._mix(query, reach.cut(keys), reach.cut(values), reach.mask)
+        if torch.compiler.is_exporting() and reach.decodes is not None:
+            mixed = either(reach.decodes, self._mix_one(query, keys, values, reach.lengths), mixed)
+        merged: Tensor = self.merge(mixed)
+        return merged
+
+    def _mix(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Mix values for `query` [B, T, width]; the same shape."""
+        dropout = self.dropout if self.training else 0.0
+        return attend(split_heads(query, self.heads), keys, values, mask, dropout).transpose(1, 2).flatten(2)
+
+    def _mix_one(self, query: Tensor, keys: Tensor, values: Tensor, lengths: Tensor) -> Tensor:
+        """The same for the one token of a decode step, T = 1, in the exported graph.
+
+        The operator takes the memory for a past and gets no new keys and values. It reads each row as far as its own
+        source goes, where it lies: nothing is cut or copied, as several queries of several rows would ask for.
+        """
+        nothing = query[:, :0]
+        mixed: Tensor = torch.onnx.ops.symbolic(
+            "com.microsoft::GroupQueryAttention",
+            [query, nothing, nothing, keys, values, (lengths - 1).to(torch.int32), lengths.max().to(torch.int32)],
+            attrs={"num_heads": self.heads, "kv_num_heads": self.heads, "scale": keys.shape[-1] ** -0.5},
+            dtype=query.dtype,
+            shape=tuple(query.shape),
+            version=1,
+        )
+        return mixed
 
 
 def weigh(query: Tensor, keys: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:

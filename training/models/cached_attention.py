@@ -41,6 +41,10 @@ class Span:
         places = self.position[:, None] + torch.arange(self.time, device=self.position.device)
         return places.clamp(max=limit - 1)
 
+    def decodes(self) -> Tensor:
+        """Return whether this is a decode step, [] bool: one token for rows that all have a past."""
+        return self.position.min().clamp(max=1) == self.time
+
 
 @dataclass(frozen=True, slots=True)
 class Heads:

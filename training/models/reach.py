@@ -23,15 +23,19 @@ class Reach:
     """The first R of the S places of a memory, the same for all layers.
 
     Attributes:
+        lengths: [B] int64, places of each row that are read, at least one.
         mask: [B, 1, 1, R], true where the source is real.
         end: R.
+        decodes: [] bool, whether this call is a decode step, if that is known.
     """
 
+    lengths: Tensor
     mask: Tensor
     end: int
+    decodes: Tensor | None = None
 
     @classmethod
-    def of(cls, lengths: Tensor, capacity: int, width: int) -> Reach:
+    def of(cls, lengths: Tensor, capacity: int, width: int, decodes: Tensor | None = None) -> Reach:
         """Return how far sources of `lengths` [B] reach into `capacity` places, read by heads of this `width`.
 
         In the exported graph to the end of the longest, rounded up to a multiple of 64, for heads wider than 128 to one
@@ -43,7 +47,7 @@ class Reach:
         multiple = _MULTIPLE if width <= _WIDE else 2 * _MULTIPLE
         end = _end(lengths, capacity, multiple) if torch.compiler.is_exporting() else capacity
         places = torch.arange(capacity, device=lengths.device)[:end]
-        return cls((places < lengths[:, None])[:, None, None], end)
+        return cls(lengths, (places < lengths[:, None])[:, None, None], end, decodes)
 
     def cut(self, memory: Tensor) -> Tensor:
         """Return the places [B, heads, R, width] of `memory` [B, heads, S, width] that are reached."""

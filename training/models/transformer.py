@@ -157,13 +157,13 @@ class Transformer(SourceStepModel):
         span = Span(state["position"], lengths, tokens.shape[1])
         x = self.dropout(self.vocabulary(tokens) + self.positions[span.places(self.config.context_limit)])
         capacity, head_width = state["memory_key_0"].shape[2:]
-        reach = Reach.of(state["memory_length"], capacity, head_width)
+        reach = Reach.of(state["memory_length"], capacity, head_width, span.decodes())
         new = {"position": state["position"] + lengths}
         for index, block in enumerate(self.decoder):
             key, value = f"key_{index}", f"value_{index}"
             caches = (state[key], state[value])
-            memory = (reach.cut(state[f"memory_{key}"]), reach.cut(state[f"memory_{value}"]))
-            x, new[key], new[value] = block(x, span, caches, memory, reach.mask)
+            memory = (state[f"memory_{key}"], state[f"memory_{value}"])
+            x, new[key], new[value] = block(x, span, caches, memory, reach)
         return self.decoder_norm(x).float(), new
 
     def look(self, tokens: Tensor, state: State) -> tuple[Tensor, Views]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from training.models.attention import Attention
 from training.models.cached_attention import CachedAttention, Heads, Span
 from training.models.feed_forward import Activation, FeedForward
+from training.models.reach import Reach
 
 
 class Residual(nn.Module):
@@ -90,15 +91,15 @@ class DecoderBlock(nn.Module):
         self.feed_forward_residual = Residual(width, dropout, sizes.norm_first)
 
     def forward(
-        self, x: Tensor, span: Span, caches: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor], mask: Tensor
+        self, x: Tensor, span: Span, caches: tuple[Tensor, Tensor], memory: tuple[Tensor, Tensor], reach: Reach
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Map `x` [B, T, width] to the same shape; returns it and the caches of keys and values.
 
-        memory: keys and values of the source [B, heads, S, head_width], real where `mask` [B, 1, 1, S] is true.
+        memory: keys and values of the source [B, heads, S, head_width], real as far as `reach` tells.
         """
         mixed, keys, values = self.attention(self.attention_residual.enter(x), span, *caches)
         x = self.attention_residual(x, mixed)
-        x = self.cross_residual(x, self.cross_attention(self.cross_residual.enter(x), *memory, mask))
+        x = self.cross_residual(x, self.cross_attention.read(self.cross_residual.enter(x), *memory, reach))
         x = self.feed_forward_residual(x, self.feed_forward(self.feed_forward_residual.enter(x)))
         return x, keys, values
 

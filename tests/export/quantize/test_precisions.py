@@ -80,15 +80,20 @@ def test_products_are_integers_and_no_rounded_weight_is_there_twice(
     assert operators & INTEGERS[precision]
 
 
-@pytest.mark.parametrize("precision", ["w8a8", "int8"])
-def test_a_table_that_is_read_and_multiplied_is_stored_once(bundles: Bundles, precision: PrecisionName) -> None:
+@pytest.mark.parametrize(
+    ("precision", "stored"),
+    [("w8a8", [["Gather"], ["MatMulInteger"]]), ("int8", [["Gather", "MatMulNBits"]])],
+)
+def test_a_table_that_is_read_and_multiplied_is_stored_in_8_bits_only_and_twice_where_it_is_read_across(
+    bundles: Bundles, precision: PrecisionName, stored: list[list[str]]
+) -> None:
     (graph,) = graphs(bundles.precise("transformer-lm", precision))
     (before,) = graphs(bundles.path("transformer-lm"))
     size = Constants(before).shape("model.vocabulary.weight")
     tables = [tensor for tensor in graph.initializer if np.prod(tensor.dims) >= np.prod(size)]
-    assert len(tables) == 1 and tables[0].data_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
-    readers = [node.op_type for node in graph.node if tables[0].name in node.input]
-    assert sorted(readers) in (["Gather", "MatMulInteger"], ["Gather", "MatMulNBits"])
+    assert all(table.data_type in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8) for table in tables)
+    readers = [sorted(node.op_type for node in graph.node if table.name in node.input) for table in tables]
+    assert sorted(readers) == stored
 
 
 @pytest.mark.parametrize("label", ["lstm", "gru", "rnn-tanh"])

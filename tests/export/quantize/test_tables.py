@@ -6,6 +6,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.quantize.rewrite import rewrite
 from export.quantize.rounding import round_nearest
+from export.quantize.rowwise import round_columns
 
 ROWS = 50
 
@@ -41,3 +42,17 @@ def test_rows_are_read_as_they_are_multiplied_from_one_table(width: int, form: s
         np.testing.assert_allclose(rows, round_nearest(table.T, 32).dense(width).T[tokens], atol=1e-6)
     large = [tensor.name for tensor in model.graph.initializer if np.prod(tensor.dims) >= table.size // 2]
     assert large == [f"table.{form}"]
+
+
+def test_rows_by_columns_are_read_as_they_are_multiplied_and_lie_together() -> None:
+    random = np.random.default_rng(0)
+    table = random.standard_normal((ROWS, 96)).astype(np.float32)
+    tokens = random.integers(0, ROWS, (3, 4))
+    model = rewrite(graph(table), {"x": "rowwise"})
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (rows,) = session.run(["rows"], {"tokens": tokens, "x": np.eye(96, dtype=np.float32)})
+    integers, scale = round_columns(table.T)
+    np.testing.assert_array_equal(rows, (integers * scale).T[tokens])
+    (read,) = [node.input[0] for node in model.graph.node if node.output[0] == "rows.integers"]
+    stored = next(tensor for tensor in model.graph.initializer if tensor.name == read)
+    assert list(stored.dims) == [ROWS, 96]

@@ -25,6 +25,7 @@ from service.wire.access import Access
 from service.wire.calls import Calls
 from service.wire.limits import Bounds, Limits
 from service.wire.server import Server
+from service.wire.services import Offered
 from service.wire.tls import Tls, server_credentials
 from tests.service.wire.asking import MOST_NEW_TOKENS
 
@@ -86,7 +87,7 @@ async def serve(
     calls: Calls | None = None,
     tls: Tls | None = None,
     trusted: grpc.ChannelCredentials | None = None,
-    reflection: bool = True,
+    offered: Offered | None = None,
     limits: Limits = AMPLE,
 ) -> AsyncIterator[Running]:
     """Serve a folder on a free port. trusted: what the channel shows and trusts, where there is `tls`."""
@@ -95,7 +96,7 @@ async def serve(
     models = load_models(loader, keep=keep)
     versions = Versions(models, loader, drafts, keep)
     calls = calls or Calls(Access(anonymous=role))
-    server = Server(models, most, calls=calls, versions=versions, reflection=reflection, limits=limits)
+    server = Server(models, most, calls=calls, versions=versions, offered=offered, limits=limits)
     address = await server.start("127.0.0.1", 0, None if tls is None else server_credentials(tls))
     opened = grpc.aio.insecure_channel(address) if trusted is None else grpc.aio.secure_channel(address, trusted)
     async with opened as channel:

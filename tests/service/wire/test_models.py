@@ -112,6 +112,7 @@ async def test_reflection_knows_the_services_and_their_messages(running: Running
     assert {service.name for service in services.list_services_response.service} >= {
         "seqstream.v1.GenerationService",
         "seqstream.v1.ModelService",
+        "inference.GRPCInferenceService",
         "grpc.health.v1.Health",
     }
     described, *_ = file.file_descriptor_response.file_descriptor_proto
