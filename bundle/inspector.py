@@ -49,8 +49,9 @@ class Inspector:
         """
         with self._opening:
             if self._session is None:
-                self._session = _open(self._bundle, self._threads)
-                check_inspection(self._bundle, self._session)
+                session = _open(self._bundle, self._threads)
+                check_inspection(self._bundle, session)
+                self._session = session
             return self._session
 
     def try_out(self) -> None:
@@ -63,11 +64,13 @@ class Inspector:
         """Read `tokens` [T], and `source` [S] where there is an encoder; return the `outputs` asked for.
 
         Each is the name of a view (`ViewSpec.output`), without the axis of the batch: attention [heads, rows, columns],
-        all else [times, units]; or "logits" [T, V]. Raises BundleError as `open`, and where the graph does not run.
+        all else [times, units]; or "logits" [T, V]. All are computed, whatever is asked for: ONNX Runtime runs whole
+        graphs (`RunOptions.only_execute_path_to_fetches` changes nothing in its builds for inference).
+
+        Raises BundleError as `open`, and where the graph does not run.
         """
         feeds = {"tokens": tokens[None]} | ({} if source is None else {"source": source[None]})
         session, options = self.open(), onnxruntime.RunOptions()
-        options.only_execute_path_to_fetches = True  # what nobody asks for is not computed
         options.log_severity_level = 4
         try:
             found = session.run(list(outputs), feeds, options)

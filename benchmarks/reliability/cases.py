@@ -14,9 +14,9 @@ from grpc_reflection.v1alpha import reflection_pb2
 from benchmarks.reliability.fields import Fields
 from protos.inference import inference_pb2
 from protos.seqstream.v1 import generation_pb2 as pb
-from protos.seqstream.v1 import model_pb2
+from protos.seqstream.v1 import inspection_pb2, model_pb2
 
-_FILES = (pb, model_pb2, inference_pb2, health_pb2, reflection_pb2)
+_FILES = (pb, inspection_pb2, model_pb2, inference_pb2, health_pb2, reflection_pb2)
 METHODS: tuple[MethodDescriptor, ...] = tuple(
     method
     for file in _FILES
