@@ -42,11 +42,11 @@ def compare(
     """Return what `bench` and the closed loop find, by figure: medians of `rounds` turns of so many seconds each."""
     ours: list[Figures] = []
     theirs: list[Figures] = []
-    with serving(models, "--rows", str(streams), *flags) as server:
+    with serving(models, "--rows", str(streams), *flags) as server, asyncio.Runner() as runner:
         for seed in range(rounds):
-            ours.append(asyncio.run(_bench(server.address, streams, seconds, seed)))
+            ours.append(runner.run(_bench(server.address, streams, seconds, seed)))
             load = closed_loop.Load(_MODEL, streams, _WARM_UP, seconds)
-            seen = asyncio.run(closed_loop.run(server.address, [server.address], load, seed))
+            seen = runner.run(closed_loop.run(server.address, [server.address], load, seed))
             theirs.append(
                 {
                     "tokens/s": seen.tokens_per_second,

@@ -69,9 +69,10 @@ def _serve(pipe: Pipe, part: Part) -> None:
     """Run levels that come, as a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it is told, too, and ends it
     pipe.send("ready")
-    while True:
-        level, begin = pipe.recv()
-        try:
-            pipe.send(asyncio.run(drive(part, level, begin)))
-        except Exception as error:  # noqa: BLE001 it is raised where it is waited for
-            pipe.send(error)
+    with asyncio.Runner() as runner:  # gRPC does not bear a second event loop in a process
+        while True:
+            level, begin = pipe.recv()
+            try:
+                pipe.send(runner.run(drive(part, level, begin)))
+            except Exception as error:  # noqa: BLE001 it is raised where it is waited for
+                pipe.send(error)

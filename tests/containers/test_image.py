@@ -50,7 +50,7 @@ def test_labels_say_the_version_and_the_revision(engine: Engine):
 
 async def test_a_hardened_container_serves(engine: Engine, container: str):
     async with Client(wait_until_serving(engine, container)) as client:
-        result = await client.generate("gru", "The quick", max_new_tokens=5, ignore_eos=True).result()
+        result = await client.generate("gru", "The quick", max_new_tokens=5, ignore_end_of_sequence=True).result()
     assert len(result.samples[0].token_ids) == 5
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+OLDEST_NODE = (20, 19)
 DESKTOP = {"width": 1280, "height": 900}
 # Where pictures of the page are kept.
 PICTURES = Path(os.environ.get("SEQSTREAM_SCREENSHOTS", "build/web"))
@@ -40,6 +42,9 @@ def dist() -> Path:
             find(program)
         except BalancerError as missing:
             pytest.skip(str(missing))
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if tuple(map(int, version.lstrip("v").split(".")))[:2] < OLDEST_NODE:
+        pytest.skip(f"Node is {version}; needed: 20.19 or newer")
     return build()
 
 

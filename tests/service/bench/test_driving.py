@@ -93,8 +93,9 @@ async def test_the_command_tells_figures_of_every_level(running: Running, tmp_pa
     picture = tmp_path / "load.png"
     flags += ["--requests", "12", "--warm-up", "0.1", "--output-tokens", "8", "--slo-ttft-ms", "60000"]
     flags += ["--png", str(picture), "--address", running.address]
-    code, output, _ = await run("bench", "gru", *flags, "--json", "-")
+    code, output, errors = await run("bench", "gru", *flags, "--json", "-")
     found = json.loads(output)
+    assert [line for line in errors.splitlines() if not line.endswith(" ...")] == []
     assert (code, found["model"], found["output_tokens"]) == (0, "gru@2", "8")
     assert [level["load"] for level in found["levels"]] == [float(one) for one in flags[1].split(",")]
     for level in found["levels"]:
