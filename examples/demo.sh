@@ -14,10 +14,11 @@ RUNS=$RUNS MODELS=$MODELS OF=5 bash examples/models.sh
 
 say "4/5  Serve them"
 printf '\033[2m$ python -m service --models %s --port 0\033[0m\n' "$MODELS"
+rm -f "$LOG"  # of the server of before: its port would be read
 python -m service --models "$MODELS" --port 0 >"$LOG" 2>&1 &
 SERVER=$!
 trap 'kill "$SERVER" 2>/dev/null || true' EXIT
-until ADDRESS=$(grep -oE '127\.0\.0\.1:[0-9]+' "$LOG"); do
+until ADDRESS=$(grep -soE '127\.0\.0\.1:[0-9]+' "$LOG"); do
   kill -0 "$SERVER" 2>/dev/null || { cat "$LOG"; exit 1; }
   sleep 0.1
 done
