@@ -44,7 +44,7 @@ screenshots: install  ## Take the pictures of the page in docs/web (needs Chromi
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.web.screenshots $(or $(MODELS),models/demo)
 
 test: install .venv-gpu/.installed  ## Run every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 # Ray Serve in an environment of its own: 600 MB that no server needs.
 .venv-ray/.installed: pyproject.toml | $(INSTALLED)

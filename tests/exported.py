@@ -83,7 +83,9 @@ class Bundles:
         pairs = FAMILIES[TINY[label]["family"]].task == "pairs"
         path = self._folder / ("pairs.tsv" if pairs else "text.txt")
         lines = ["\t".join(pair) for pair in PAIRS] if pairs else list(TEXTS)
-        path.write_text("\n".join(lines * 8) + "\n", encoding="utf-8")
+        temporary = path.with_suffix(f".{os.getpid()}")  # whole or not at all: other processes of the tests read it
+        temporary.write_text("\n".join(lines * 8) + "\n", encoding="utf-8")
+        temporary.rename(path)
         return path
 
     def subject(self, label: str) -> Subject:

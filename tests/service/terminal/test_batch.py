@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -83,6 +84,15 @@ async def test_a_file_that_is_something_else_is_left_alone(tmp_path, content):
     assert results.read_bytes() == content
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let what is started heed SIGINT, as in a terminal: shells let what they start in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 async def test_an_interrupted_batch_has_whole_lines_and_goes_on(running: Running, tmp_path):
     requests, results = tmp_path / "in", tmp_path / "out"
     parameters = {"max_new_tokens": 200, "ignore_end_of_sequence": True}
