@@ -74,14 +74,23 @@ class Stack:
 
     def wait_for_healthy(self, servers: int) -> None:
         """Wait until Envoy's health checks have found so many servers, and no other is left."""
-        wait_until(lambda: self.healthy() == servers, f"Envoy sees {servers} servers")
+        try:
+            wait_until(lambda: self.healthy() == servers, f"Envoy sees {servers} servers")
+        except AssertionError as error:
+            names = self.engine.podman("exec", self.container("envoy"), "getent", "ahosts", "server", check=False)
+            seen = [line for line in self.clusters().splitlines() if "health_flags" in line]
+            error.add_note("\n".join(["Envoy knows", *seen, "names say", names, self.engine.podman("ps", "--all")]))
+            raise
 
     def healthy(self) -> int:
         """Return how many servers Envoy would call now."""
+        return len(re.findall(r"^seqstream::[\d.:]+::health_flags::healthy", self.clusters(), re.MULTILINE))
+
+    def clusters(self) -> str:
+        """Return what Envoy knows of those behind it."""
         request = "GET /clusters HTTP/1.1\\r\\nHost: envoy\\r\\nConnection: close\\r\\n\\r\\n"
         script = f"exec 3<>/dev/tcp/127.0.0.1/9901; printf '{request}' >&3; cat <&3"
-        answer = self.engine.podman("exec", self.container("envoy"), "bash", "-c", script, check=False)
-        return len(re.findall(r"^seqstream::[\d.:]+::health_flags::healthy", answer, re.MULTILINE))
+        return self.engine.podman("exec", self.container("envoy"), "bash", "-c", script, check=False)
 
     def running(self, server: str) -> int:
         """Return how many requests a server runs, by its own metrics."""
