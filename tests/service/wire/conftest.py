@@ -4,13 +4,19 @@ import asyncio
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.exported import Bundles
 from tests.service.wire.running import SERVICE, Process, serve, start_process
+from tests.service.wire.tensors import Triton, in_tritons
 from tests.service.wire.versions import put
 
 LABELS = ("gru", "transformer-lm", "transformer")
@@ -79,3 +85,22 @@ def folder(bundles: Bundles, tmp_path: Path) -> Path:
         bundles.path(label)  # exported while nothing waits
     put(bundles, "gru", tmp_path, "mine", 1)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture
+def triton(elsewhere: ProcessPoolExecutor) -> Triton:
+    """Calls a function of tritons.py in another process."""
+    if find_spec("tritonclient") is None:
+        pytest.skip("tritonclient is not installed")
+
+    async def call(function: str, *arguments: Any, **keywords: Any) -> Any:
+        work = partial(in_tritons, function, *arguments, **keywords)
+        return await asyncio.get_running_loop().run_in_executor(elsewhere, work)
+
+    return call

@@ -1,9 +1,15 @@
 """Requests and responses of the Open Inference Protocol as plain values, and who asks them in another process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
+
+PROMPT = "The quick 안녕 "
+# The same 40 tokens whenever they are asked for.
+SAME = {"seed": 7, "max_tokens": 40, "ignore_eos": True}
+
+Triton = Callable[..., Any]
 
 
 @dataclass(frozen=True)
