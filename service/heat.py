@@ -136,7 +136,7 @@ def _label(axes: Axes, side: Literal["x", "y"], pieces: Sequence[Piece]) -> None
 def label(piece: Piece) -> str:
     """Return what stands for a piece on an axis: its characters, spaces made visible, or a special token's name."""
     # A dollar would begin a formula.
-    text = piece.symbol if piece.special else piece.text
+    text = piece.name
     return _SHOWN.get(text) or text.replace("\n", "⏎").replace("\t", "⇥").replace("$", r"\$")
 
 

@@ -28,6 +28,11 @@ class Piece:
     end: int
     special: bool
 
+    @property
+    def name(self) -> str:
+        """A special token by its symbol, others by their text."""
+        return self.symbol if self.special else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Sequences:

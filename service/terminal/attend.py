@@ -71,8 +71,7 @@ def _as_object(seen: Attention) -> dict[str, object]:
 
 
 def _map_object(each: AttentionMap) -> dict[str, object]:
-    rows, columns = ([piece.symbol if piece.special else piece.text for piece in axis]
-                     for axis in (each.rows, each.columns))  # fmt: skip
+    rows, columns = ([piece.name for piece in axis] for axis in (each.rows, each.columns))
     head = {} if each.head is None else {"head": each.head}
     return {"kind": each.kind, "layer": each.layer, **head, "rows": rows, "columns": columns,
             "weights": each.weights.tolist()}  # fmt: skip

@@ -59,7 +59,7 @@ def _activation_object(each: Activation) -> dict[str, object]:
         "name": each.name,
         "part": each.part,
         "layer": each.layer,
-        "times": [piece.symbol if piece.special else piece.text for piece in each.times],
+        "times": [piece.name for piece in each.times],
         "units": each.units,
         "total_units": each.total_units,
         "values": each.values.tolist(),
