@@ -52,7 +52,7 @@ async def test_a_cancelled_score_frees_its_row(models_folder):
 
 async def test_a_deadline_ends_the_samples_with_what_they_have(running: Running):
     request = ask(stop=stop(MOST_NEW_TOKENS), samples=2)
-    events = await running.events(request, timeout=1.0)
+    events = await running.events(request, timeout=2.0)
     assert [finish.reason for finish in finishes(events)] == [pb.FINISH_REASON_DEADLINE] * 2
     for finish in finishes(events):
         tokens = tokens_of(events, finish.sample)
@@ -65,7 +65,7 @@ async def test_a_deadline_that_passes_in_the_queue_ends_the_samples_with_nothing
     async with serve(models_folder, rows=1) as running:
         first = running.generation.Generate(endless())
         await read(first, 9)
-        events = await running.events(ask(), timeout=0.5)
+        events = await running.events(ask(), timeout=2.0)
         assert [finish.reason for finish in finishes(events)] == [pb.FINISH_REASON_DEADLINE]
         assert tokens_of(events) == []
         first.cancel()

@@ -81,7 +81,7 @@ async def test_samples_are_counted_by_why_they_end(running: Running):
     assert stopped >= 1
     assert stopped + found("request_success_total", "gru@2", "max_tokens") == 3
     with suppress(grpc.aio.AioRpcError):
-        await running.events(ask(stop=stop(MOST_NEW_TOKENS)), timeout=0.5)
+        await running.events(ask(stop=stop(MOST_NEW_TOKENS)), timeout=2.0)
     await told_once(running, "request_success_total", "gru@2", "deadline", value=1)
 
 

@@ -156,7 +156,7 @@ async def test_a_call_that_is_cancelled_ends_its_spans(traced: Running, collecto
 
 
 async def test_a_deadline_is_told_as_why_the_sample_ended(traced: Running, collector: Collector):
-    events = await traced.events(ask(stop=stop(MOST_NEW_TOKENS)), timeout=1.0)
+    events = await traced.events(ask(stop=stop(MOST_NEW_TOKENS)), timeout=2.0)
     assert finishes(events)[0].reason == pb.FINISH_REASON_DEADLINE
     call = by_name(await sent(traced, collector))["Generate"]
     assert call.attributes["gen_ai.response.finish_reasons"] == ["deadline"]
