@@ -62,28 +62,28 @@ def _exclusive(
     order: list[NodeProto], outputs: Iterable[ValueInfoProto], chooser: NodeProto, side: str
 ) -> list[NodeProto]:
     """Return, in order, the nodes that only `side`, an input of `chooser`, needs. outputs: of the graph."""
-    readers = _readers(order)
+    of = readers(order)
     kept = {value.name for value in outputs}
     inside: dict[int, NodeProto] = {}
 
     def is_exclusive(name: str) -> bool:
-        allowed = all(id(reader) in inside or (reader is chooser and name == side) for reader in readers[name])
+        allowed = all(id(reader) in inside or (reader is chooser and name == side) for reader in of[name])
         return allowed and name not in kept
 
     for node in reversed(order):
-        if any(map(readers.__contains__, node.output)) and all(map(is_exclusive, filter(None, node.output))):
+        if any(map(of.__contains__, node.output)) and all(map(is_exclusive, filter(None, node.output))):
             inside[id(node)] = node
     return list(reversed(inside.values()))
 
 
-def _readers(order: Iterable[NodeProto]) -> Mapping[str, list[NodeProto]]:
+def readers(order: Iterable[NodeProto]) -> Mapping[str, list[NodeProto]]:
     """Return for every value the nodes of the outermost graph that read it, by themselves or in a body."""
-    readers: defaultdict[str, list[NodeProto]] = defaultdict(list)
+    found: defaultdict[str, list[NodeProto]] = defaultdict(list)
     for node in order:
         inner = [name for body in bodies(node) for each in nodes(body) for name in each.input]
         for name in (*node.input, *inner):
-            readers[name].append(node)
-    return readers
+            found[name].append(node)
+    return found
 
 
 def _body(name: str, inside: list[NodeProto], side: str, kind: int) -> GraphProto:

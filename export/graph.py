@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from export.branches import branch
 from export.clean import clean
+from export.early import pick_early
 from export.port import EXAMPLE_SIZES, SOURCE, TIME, Ports, inspect_ports, start_ports, step_ports
 from export.refusal import Refusal
 from export.residual import join_residuals
@@ -121,7 +122,7 @@ def _padded(tensor: Tensor, axis: int | None, shape: tuple[int, ...]) -> Tensor:
 def _export(module: nn.Module, ports: Ports, limits: Mapping[str, int | None]) -> onnx.ModelProto:
     sizes = {axis: min(size, limits.get(axis) or size) for axis, size in EXAMPLE_SIZES.items()}
     program = _trace(module.eval(), ports, sizes, limits)
-    graph = steady(clean(branch(join_residuals(_convert(program, ports)))))
+    graph = steady(clean(branch(pick_early(join_residuals(_convert(program, ports))))))
     settle_shapes(graph, ports)
     return graph
 

@@ -21,6 +21,8 @@ MICROSOFT = "com.microsoft"
 _JOINED = {"RMSNormalization": "SkipSimplifiedLayerNormalization"}
 _APART = "LayerNormalization"
 JOINED = frozenset(_JOINED.values())
+Shape = tuple[str | int, ...]
+
 # The operator takes [B, T, width], and a sum that stretches neither side.
 _AXES = 3
 
@@ -30,7 +32,7 @@ def join_residuals(model: onnx.ModelProto) -> onnx.ModelProto:
 
     The shapes of both must be noted in `model` and be the same: a sum that stretches one of them stays as it is.
     """
-    shapes = {value.name: _shape(value) for value in (*model.graph.input, *model.graph.value_info)}
+    shapes = {value.name: shape_of(value) for value in (*model.graph.input, *model.graph.value_info)}
     norms = {node.input[0]: node for node in reversed(model.graph.node) if _is_joinable(node)}
     made: list[NodeProto] = []
     joined: set[str] = set()
@@ -55,11 +57,12 @@ def declare(model: onnx.ModelProto) -> None:
         model.opset_import.add(domain=MICROSOFT, version=1)
 
 
-def _shape(value: onnx.ValueInfoProto) -> tuple[str | int, ...]:
+def shape_of(value: onnx.ValueInfoProto) -> Shape:
+    """Return the sizes or names of the axes that are noted of a value."""
     return tuple(dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim)
 
 
-def _is_sum(node: NodeProto, shapes: Mapping[str, tuple[str | int, ...]]) -> bool:
+def _is_sum(node: NodeProto, shapes: Mapping[str, Shape]) -> bool:
     """Whether `node` adds two values [B, T, width] of the same shape."""
     left, right = (shapes.get(name, ()) for name in node.input)
     return left == right and len(left) == _AXES and all(left)
