@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bundle.folder import Bundle
 from bundle.manifest import CacheName, PrecisionName
-from export.quantize.precision import HALF, MAX_LOSS, Precision
+from export.quantize.precision import FOR_TOKENS, HALF, MAX_LOSS, Precision, Prompts
 from export.refusal import Refusal
 from export.report import show
 from export.subject import Builder, Subject, from_builder, from_run
@@ -100,6 +100,9 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cache", choices=get_args(CacheName), default="float",
                        help="keys and values that attention keeps: float: as they are computed [default]; int8: in 8 "
                        "bits, a quarter of the memory: faster steps of many rows, slower prompts")  # fmt: skip
+    group.add_argument("--prompts", choices=get_args(Prompts), default="same",
+                       help="with int8 and int4: how prompts are computed: as tokens are [default], or in w8a8, in "
+                       "half of the time or less, with weights of their own: one more byte for each")  # fmt: skip
     group.add_argument("--calibration", type=Path, metavar="FILE", help="text to calibrate with and, other parts of "
                        "it, to measure the loss on; source<TAB>target lines for a model with a source "
                        "[held-out text in the run folder]")  # fmt: skip
@@ -108,11 +111,14 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
 
 
 def _precision(options: argparse.Namespace, subject: Subject) -> Precision:
-    asked = Precision(options.precision, options.max_loss, options.calibration or subject.text, options.cache)
+    text = options.calibration or subject.text
+    asked = Precision(options.precision, options.max_loss, text, options.cache, options.prompts)
     if not str(asked) and options.calibration is not None:
         raise ValueError("--calibration: fp32 needs none; only with another --precision or --cache")
     if asked.name == HALF and asked.cache != "float":
         raise ValueError(f"{asked}: attention in half precision has no such cache")
+    if asked.prompts != "same" and asked.name not in FOR_TOKENS:
+        raise ValueError(f"--prompts {asked.prompts}: only with --precision {' or '.join(FOR_TOKENS)}")
     if str(asked) and asked.text is None:
         raise ValueError(f"{asked}: needs text to measure its loss on; give a file with --calibration")
     if asked.text is not None and not asked.text.is_file():

@@ -64,13 +64,16 @@ def against_model() -> tuple[Check, ...]:
     return tuple(check for check in contract() if check.tolerance)
 
 
-def rounded_contract() -> tuple[Check, ...]:
+def rounded_contract(*, twice: bool = False) -> tuple[Check, ...]:
     """Return what graphs with rounded weights and values keep: every bit that fp32 keeps.
 
     Token by token another kernel sums in another order; where a value lies between two steps of a rounding, that moves
     it by a whole step, and what follows with it.
+
+    twice: whether prompts are rounded otherwise than single tokens, so that what both are off comes together.
     """
-    checks = (replace(check, tolerance=ROUNDED) if check.tolerance else check for check in contract())
+    most = 2 * ROUNDED if twice else ROUNDED
+    checks = (replace(check, tolerance=most) if check.tolerance else check for check in contract())
     return tuple(check for check in checks if check.name not in ("torch", "greedy"))
 
 

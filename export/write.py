@@ -111,7 +111,8 @@ def _verified(subject: Subject, bundle: Bundle, precision: Precision, threads: i
         check_gpu()
     before = verify(model, bundle, length, threads, against_model())
     draft = convert(bundle, precision, threads)
-    contract = half_contract() if precision.name == HALF else rounded_contract()
+    rounded = rounded_contract(twice=precision.prompts != "same")
+    contract = half_contract() if precision.name == HALF else rounded
     after = verify(model, Bundle(bundle.path, draft), length, threads, contract)
     checks, compared = before.checks + shown + after.checks, before.greedy_tokens_compared
     report = ParityReport(checks=checks, greedy_tokens_compared=compared)

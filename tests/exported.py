@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from bundle.manifest import CacheName, PrecisionName, Training
-from export.quantize.precision import Precision
+from export.quantize.precision import Precision, Prompts
 from export.subject import Subject
 from export.write import Target, write_bundle
 from tests.tiny import TINY, tiny_model
@@ -44,6 +44,8 @@ PAIRS = (
 FITTING_STEPS = 60
 # Tiny models, fitted for a moment, are not sure of anything: rounding moves them more than it moves grown ones.
 MAX_LOSS = 0.2
+# Where two roundings meet, each of them must be near the model.
+LEAST_LOSS = 0.02
 
 
 class Bundles:
@@ -68,12 +70,20 @@ class Bundles:
             _keep_from_collector()
         return path
 
-    def precise(self, label: str, precision: PrecisionName, cache: CacheName = "float") -> Path:
+    def precise(
+        self, label: str, precision: PrecisionName, cache: CacheName = "float", prompts: Prompts = "same"
+    ) -> Path:
         """Return the folder of version 1 of `label` in another precision than float32, or with other caches."""
-        models = self._folder / (precision if cache == "float" else f"{precision}-{cache}")
+        flags = [
+            precision,
+            *([cache] if cache != "float" else []),
+            *([f"prompts-{prompts}"] if prompts != "same" else []),
+        ]
+        models = self._folder / "-".join(flags)
         path = models / label / "1"
         if not path.exists():
-            asked = Precision(precision, MAX_LOSS, self.text(label), cache)
+            most = MAX_LOSS if prompts == "same" else LEAST_LOSS
+            asked = Precision(precision, most, self.text(label), cache, prompts)
             try:
                 write_bundle(self.subject(label), Target(models, label, 1), 1, asked)
             except FileExistsError:

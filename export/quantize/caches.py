@@ -52,9 +52,15 @@ def find_attentions(graph: GraphProto) -> list[NodeProto]:
 
 
 def round_caches(
-    graphs: Mapping[str, ModelProto], manifest: Manifest, rows: Sequence[Row], threads: int = 0
+    graphs: Mapping[str, ModelProto],
+    manifest: Manifest,
+    rows: Sequence[Row],
+    threads: int = 0,
+    others: Sequence[ModelProto] = (),
 ) -> Manifest:
     """Give the caches of `graphs` 8 bits, in place; return the manifest with their states and calls as they are now.
+
+    others: step graphs that read and write the same caches.
 
     Raises:
         Refusal: no cache belongs to a GroupQueryAttention.
@@ -63,12 +69,13 @@ def round_caches(
     if not (attentions := find_attentions(model.graph)):
         raise Refusal("--cache int8: no cache is read and written by a GroupQueryAttention alone")
     ranges = _ranges(graphs, attentions, manifest, rows, threads)
-    constants = Constants(model.graph)
-    for node in attentions:
-        _round(model.graph, constants, node, ranges)
-    for value in [*model.graph.input, *model.graph.output]:
-        if value.name.removesuffix("_next") in ranges:
-            value.type.tensor_type.elem_type = TensorProto.INT8
+    for each in (model, *others):
+        constants = Constants(each.graph)
+        for node in find_attentions(each.graph):
+            _round(each.graph, constants, node, ranges)
+        for value in [*each.graph.input, *each.graph.output]:
+            if value.name.removesuffix("_next") in ranges:
+                value.type.tensor_type.elem_type = TensorProto.INT8
     states = tuple(_rounded(spec) if spec.name in ranges else spec for spec in manifest.states)
     calls = manifest.calls.model_copy(update={"block": block(model)})
     return manifest.model_copy(update={"states": states, "calls": calls})

@@ -20,7 +20,9 @@ from export.quantize.compensate import compensate, on_levels
 from export.quantize.half import to_half
 from export.quantize.loss import perplexity
 from export.quantize.precision import HALF, Precision
-from export.quantize.products import find_groups
+from export.quantize.products import find_groups, is_head
+from export.quantize.prompts import join
+from export.quantize.replay import Place
 from export.quantize.rewrite import rewrite
 from export.quantize.sensitivity import Sensitivity
 from export.quantize.smooth import Rounding, smooth
@@ -62,23 +64,43 @@ def convert(bundle: Bundle, precision: Precision, threads: int = 0) -> Manifest:
     graphs = load(bundle)
     if precision.name != "fp32" and not any(find_groups(model.graph) for model in graphs.values()):
         raise Refusal(f"--precision {precision.name}: the graphs multiply by no constant matrix, it changes nothing")
+    counter = _counter(precision, bundle.manifest)
     texts = read_texts(precision.text, bundle)
     before = perplexity(bundle, texts.held_out, threads)
     manifest = bundle.manifest.model_copy(update={"precision": precision.name})
+    prompts: Graphs = {}
     if precision.name == HALF:
         graphs = {name: to_half(model) for name, model in graphs.items()}
         manifest = manifest.model_copy(update={"states": tuple(map(_halved, manifest.states))})
     elif precision.name in RECIPES:
-        graphs = _rounded(graphs, precision, texts, manifest, threads)
+        graphs, prompts = _rounded(graphs, precision, texts, manifest, threads)
     if precision.cache == "int8":  # last: how large keys and values are depends on what came before
-        manifest = round_caches(graphs, manifest, texts.calibration, threads)
+        manifest = round_caches(graphs, manifest, texts.calibration, threads, list(prompts.values()))
     save(bundle, graphs)
     after = perplexity(Bundle(bundle.path, manifest), texts.held_out, threads)
+    if prompts:
+        single = load(bundle)
+        save(bundle, prompts)
+        after = max(after, perplexity(Bundle(bundle.path, manifest), texts.held_out, threads))
+        save(bundle, {STEP_GRAPH: join(single[STEP_GRAPH], load(bundle)[STEP_GRAPH], counter)})
     return manifest.model_copy(update={"loss": _within(precision, _loss(texts, before, after))})
 
 
-def _rounded(graphs: Graphs, precision: Precision, texts: Texts, manifest: Manifest, threads: int) -> Graphs:
-    """Return the graphs with products in the forms that keep the loss; those given are smoothed. Raises Refusal."""
+def _counter(precision: Precision, manifest: Manifest) -> str:
+    """Return the state that tells prompts from decode steps, if prompts have products of their own. Raises Refusal."""
+    counters = [spec.name for spec in manifest.states if spec.counter]
+    if precision.prompts != "same" and (manifest.has_start or not counters):
+        raise Refusal(f"--prompts {precision.prompts}: only for models without a source that count their tokens")
+    return next(iter(counters), "")
+
+
+def _rounded(
+    graphs: Graphs, precision: Precision, texts: Texts, manifest: Manifest, threads: int
+) -> tuple[Graphs, Graphs]:
+    """Return the graphs with products in the forms that keep the loss, and the one for prompts alone, if there is one.
+
+    The graphs given are smoothed. Raises Refusal.
+    """
     recipe = RECIPES[precision.name]
     compensated = "blocks4" in recipe.ladder
     # What is fitted to some rows looks better on these than it is.
@@ -88,10 +110,35 @@ def _rounded(graphs: Graphs, precision: Precision, texts: Texts, manifest: Manif
     if compensated:
         compensate(graphs, seen)
     sensitivity = Sensitivity(graphs, recipe.ladder, judged, manifest, threads)
-    forms = sensitivity.choose(MARGIN * precision.max_loss)
-    if forms is None:
+    rounded = _rewritten(graphs, sensitivity, precision, {})
+    if precision.prompts == "same":
+        return rounded[0], {}
+    # Keys and values that both write and read must stay what they are, and so must the head, which exists once: it
+    # multiplies one row for each prompt.
+    inner = RECIPES[precision.prompts]
+    heads = {
+        (name, group.name) for name, model in graphs.items() for group in find_groups(model.graph) if is_head(group)
+    }
+    smooth(graphs, seen, inner.rounding, heads, in_caches=False)
+    sensitivity = Sensitivity(graphs, inner.ladder, judged, manifest, threads)
+    kept = {place: rounded[1][place] for place in heads}
+    return rounded[0], _rewritten(graphs, sensitivity, precision, kept)[0]
+
+
+def _rewritten(
+    graphs: Graphs, sensitivity: Sensitivity, precision: Precision, kept: Mapping[Place, str]
+) -> tuple[Graphs, dict[Place, str]]:
+    """Return the graphs in the coarsest forms that keep the loss, and these forms. kept: those that are given.
+
+    Raises Refusal.
+    """
+    chosen = sensitivity.choose(MARGIN * precision.max_loss)
+    if chosen is None:
         raise Refusal(f"--precision {precision.name}: no product can be rounded within --max-loss {precision.max_loss}")
-    return {name: rewrite(model, forms.get(name, {})) for name, model in graphs.items()}
+    for (name, group), form in kept.items():
+        chosen[name][group] = form
+    forms = {(name, group): form for name, of in chosen.items() for group, form in of.items()}
+    return {name: rewrite(model, chosen.get(name, {})) for name, model in graphs.items()}, forms
 
 
 def _halved(spec: StateSpec) -> StateSpec:

@@ -48,8 +48,10 @@ def unshare(graph: GraphProto, constants: Constants) -> None:
 class Folder:
     """Finds folds in one graph, as it is now."""
 
-    def __init__(self, graph: GraphProto, constants: Constants) -> None:
+    def __init__(self, graph: GraphProto, constants: Constants, *, in_caches: bool = True) -> None:
+        """in_caches: whether factors may also go into what attention keeps, which any other reader of it then meets."""
         self._constants = constants
+        self._in_caches = in_caches
         self._makers = {output: node for node in graph.node for output in node.output if output}
         self._readers = Counter(name for node in nodes(graph) for name in node.input)
         self._readers.update(value.name for value in graph.output)
@@ -151,6 +153,8 @@ class Folder:
 
     def _attention(self, node: NodeProto, value: str, channels: Indices) -> list[tuple[str, int, Indices]] | None:
         """Go to the values that are averaged: one head of them serves several of queries."""
+        if not self._in_caches:
+            return None
         numbers = {item.name: item.i for item in node.attribute}
         queries, memories = numbers["num_heads"], numbers["kv_num_heads"]
         width = (int(channels.max()) + 1) // queries

@@ -92,6 +92,11 @@ def is_lookup(node: NodeProto, constants: Constants) -> bool:
     return all(attribute.i == 0 for attribute in node.attribute if attribute.name == "axis")
 
 
+def is_head(group: Group) -> bool:
+    """Whether `group` makes the logits, or multiplies by a table that is looked up: of either a call reads few rows."""
+    return group.looked_up or any(product.output == "logits" for product in group.products)
+
+
 def _tables(graph: GraphProto, constants: Constants) -> dict[str, bool]:
     """Return every matrix that is read row by row, and whether the rows are always numbered by a [B, T] input."""
     grids = {value.name for value in graph.input if len(value.type.tensor_type.shape.dim) == 2}

@@ -33,17 +33,20 @@ def smooth(
     seen: Mapping[Place, Activations],
     rounding: Rounding,
     kept: Collection[Place] = (),
+    *,
+    in_caches: bool = True,
 ) -> dict[Place, Floats]:
     """Smooth `graphs` in place; return the factors that the channels of each smoothed value were divided by.
 
-    `seen` is changed with them. kept: groups whose weights must stay as they are, input by input.
+    `seen` is changed with them. kept: groups whose weights must stay as they are, input by input. in_caches: whether
+    what attention keeps may change as well.
     """
     factors: dict[Place, Floats] = {}
     for name, model in graphs.items():
         constants = Constants(model.graph)
         unshare(model.graph, constants)
         for group in reversed(find_groups(model.graph)):
-            fold = Folder(model.graph, constants).find(group)
+            fold = Folder(model.graph, constants, in_caches=in_caches).find(group)
             if fold is not None and (name, group.name) in seen and (name, group.name) not in kept:
                 activations = seen[name, group.name]
                 best = _search(constants, group, fold, activations, rounding)

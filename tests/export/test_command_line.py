@@ -124,6 +124,7 @@ def test_a_version_that_appears_meanwhile_is_not_replaced_either(tmp_path: Path)
             ["{run}", "--precision", "fp16", "--cache", "int8"],
             "--precision fp16 --cache int8: attention in half precision has no such cache",
         ),
+        (["{run}", "--prompts", "w8a8"], "--prompts w8a8: only with --precision int8 or int4"),
         (["{run}", "--precision", "w8a8", "--calibration", "{tmp}/no"], "--calibration: {tmp}/no: no such file"),
     ],
 )

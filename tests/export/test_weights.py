@@ -63,3 +63,20 @@ def test_every_tensor_begins_at_a_multiple_of_the_alignment(paths: tuple[Path, P
     offsets = [int(entry.value) for tensor in tensors for entry in tensor.external_data if entry.key == "offset"]
     assert offsets == [0, 6 * ALIGNMENT]
     assert paths[1].read_bytes()[6 * ALIGNMENT :] == b"\1" * ALIGNMENT
+
+
+def test_weights_inside_of_a_branch_go_beside_it_too(paths: tuple[Path, Path], tmp_path: Path) -> None:
+    def branched() -> onnx.ModelProto:
+        inner, yes = model().graph, numpy_helper.from_array(np.array(True), "yes")
+        del inner.input[:]
+        branches = {"then_branch": inner, "else_branch": inner}
+        chosen = helper.make_node("If", ["yes"], ["chosen"], **branches)  # type: ignore[arg-type]
+        shape = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 300]) for name in ("x", "chosen")]
+        graph = helper.make_graph([chosen], "graph", shape[:1], shape[1:], [yes])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+
+    write_graph(branched(), *paths, inside=1000)
+    assert paths[1].stat().st_size > 2 * 300 * 300 * 4
+    whole = tmp_path / "whole.onnx"
+    write_graph(branched(), whole, tmp_path / "none")
+    assert (answer(paths[0]) == answer(whole)).all()
