@@ -10,6 +10,8 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto
 
+from export.quantize.constants import initializers
+
 # Bytes of weights that a graph may hold inside.
 INSIDE = 2**26
 # Least bytes of a tensor that goes to the other file, and what its place there is a multiple of: memory is mapped in
@@ -24,9 +26,9 @@ def write_graph(model: onnx.ModelProto, path: Path, data: Path, inside: int = IN
 
     inside: bytes of initialisers that may stay in the graph; with more, those of at least `ALIGNMENT` bytes leave it.
     """
-    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > inside:
+    if sum(len(tensor.raw_data) for tensor in initializers(model.graph)) > inside:
         with data.open("wb") as file:
-            for tensor in model.graph.initializer:
+            for tensor in initializers(model.graph):
                 if len(tensor.raw_data) >= ALIGNMENT:
                     file.seek(-(-file.tell() // ALIGNMENT) * ALIGNMENT)
                     _place(tensor, data.name, file.tell())

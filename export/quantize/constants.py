@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import GraphProto, NodeProto, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
 Floats = NDArray[np.float32]
 
@@ -73,6 +73,14 @@ def nodes(graph: GraphProto) -> Iterator[NodeProto]:
         yield node
         for body in bodies(node):
             yield from nodes(body)
+
+
+def initializers(graph: GraphProto) -> Iterator[TensorProto]:
+    """Yield every initializer of `graph` and of the graphs inside its nodes."""
+    yield from graph.initializer
+    for node in graph.node:
+        for body in bodies(node):
+            yield from initializers(body)
 
 
 def replace_nodes(graph: GraphProto, replacement: list[NodeProto]) -> None:
