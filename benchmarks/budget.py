@@ -61,6 +61,7 @@ class _Session:
     """A session whose runs are timed: its methods cannot be replaced one by one."""
 
     def __init__(self, session: Any, meter: Meter) -> None:  # noqa: ANN401
+        self.io_binding = session.io_binding
         self.run_with_iobinding = meter.time("runtime", session.run_with_iobinding)
 
 

@@ -91,7 +91,11 @@ class Runner:
         except (OSError, ValueError, OverflowError, MemoryError) as error:
             raise BundleError(f"{_name(self.manifest)}: no memory for {capacity} rows: {error}") from None
         rows.reset(0, capacity)
-        self._decoding[rows] = _Decoding(Arrays.empty(self.manifest, (capacity, 1), capacity), {})
+        arrays = Arrays.empty(self.manifest, (capacity, 1), capacity)
+        # Of a step over one token a row these are always the same.
+        arrays.lengths[:] = 1
+        arrays.indices[:] = np.arange(capacity)
+        self._decoding[rows] = _Decoding(arrays, {})
         return rows
 
     def try_out(self) -> None:
@@ -134,16 +138,16 @@ class Runner:
         The arrays returned for a decode step (first == 0, T == 1) are overwritten by the next.
         """
         count, time = tokens.shape
-        if indices is None:
-            indices = np.arange(count, dtype=np.int64) * time + lengths - 1
-        if first == 0 and time == 1 and len(indices) == count:
+        if first == 0 and time == 1 and indices is None:
             call = self._decode_call(rows, count)
         else:
+            if indices is None:
+                indices = np.arange(count, dtype=np.int64) * time + lengths - 1
             call = self._bind(rows, first, Arrays.empty(self.manifest, (count, time), len(indices)))
+            call.arrays.lengths[:] = lengths
+            call.arrays.indices[:] = indices
         arrays = call.arrays
         arrays.tokens[:] = tokens
-        arrays.lengths[:] = lengths
-        arrays.indices[:] = indices
         self._step.run_with_iobinding(call.binding)
         rows.commit(first, count)
         return arrays.output

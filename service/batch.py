@@ -138,7 +138,10 @@ class Batch:
             _finish_all(sequence, FinishReason.DEADLINE, now, delivery)
         self._prefilling = self._scheduler.begun
         before = self._slots.used
-        if pieces := self._scheduler.plan(self._rows.capacity - before, self._budget.tokens(before)):
+        pieces = []
+        if not self._scheduler.idle:
+            pieces = self._scheduler.plan(self._rows.capacity - before, self._budget.tokens(before))
+        if pieces:
             self._prefilling = tuple(piece.sequence for piece in pieces)
             call = prompt_call(pieces)
             output = self._step_prompts(pieces, call, now)
@@ -155,7 +158,7 @@ class Batch:
     def _decode(self, before: int, delivery: Delivery) -> None:
         """Draw for every running row; those from `before` on have had their first token just now."""
         began, rows, drawn = self._clock(), self._slots.used, self.generated_tokens
-        fresh = self._slots.drawn(before, rows)
+        fresh = self._slots.drawn(before, rows) if before < rows else 0
         self._retire(self._decoding.run(delivery), delivery)
         now = self._clock()
         self._budget.decoded(now - began)

@@ -54,6 +54,8 @@ class Decoding:
     def run(self, delivery: Delivery) -> Ids:
         """Draw for every running row. Returns those whose samples end, ascending."""
         used = self._slots.used
+        if not self.drafting.active:
+            return self._decode(0, used, delivery)
         proposals = [self._fitting(proposal) for proposal in self.drafting.plan(self._slots)]
         ended = [self._decode(first, end, delivery) for first, end in _between(proposals, used)]
         ended += [self._verify(proposal, delivery) for proposal in proposals]
@@ -69,14 +71,17 @@ class Decoding:
         tokens = slots.replayed(first, tokens)
         self.generated_tokens += slots.drawn(first, end)
         self._sampler.record(first, tokens)
-        scored = slots.scored[(slots.scored >= first) & (slots.scored < end)] - first
+        scored = slots.scored
+        if scored.size:
+            scored = scored[(scored >= first) & (scored < end)] - first
         scores = self._scores(output, scored, tokens)
         outlets, drawn = slots.outlets[first:end], tokens.tolist()
         delivery.tokens.append(TokenBatch(outlets, drawn, scored.tolist(), scores))
         if self.drafting.active:
             for outlet, token in zip(outlets, drawn, strict=True):
                 self.drafting.append(outlet, token)
-        return first + np.flatnonzero(slots.append(first, tokens, self._clock()))
+        ended: Ids = slots.append(first, tokens, self._clock()).nonzero()[0]
+        return first + ended if first else ended
 
     def _fitting(self, proposal: Proposal) -> Proposal:
         """Return a proposal whose verification is as wide as a call may be."""

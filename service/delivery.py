@@ -10,7 +10,7 @@ from service.sequence import Sequence
 from service.stream import Outlet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every step
 class TokenBatch:
     """The next token of each outlet; scores of those at `scored`, if any."""
 

@@ -80,6 +80,7 @@ class Sampler:
         self._sample = np.zeros(capacity, np.uint64)
         self._columns = (self._way, self._width, self._changed, self._scale, self._seed, self._sample)
         self._penalties = Penalties(capacity, vocabulary_size, stops)
+        self._nothing = np.zeros(capacity)
         self._made: dict[tuple[int, int], _Groups] = {}
 
     def install(self, row: int, request: GenerationRequest, sample: int) -> None:
@@ -110,14 +111,14 @@ class Sampler:
     def choose(self, output: StepOutput, first: int, positions: Ids) -> Ids:
         """Return the tokens [n] at `positions` [n] of rows [first, first + n), whose step gave `output`."""
         made = self._groups(first, first + len(positions))
-        numbers = np.zeros(len(positions)) if made.numbers is None else made.numbers.at(positions)
+        numbers = self._nothing[: len(positions)] if made.numbers is None else made.numbers.at(positions)
+        if made.groups[0].picks is None:  # all are found the same way
+            return self._find(made.groups[0], output, positions, numbers)
         tokens = np.empty(len(positions), np.int64)
         for group in made.groups:
-            if group.picks is None:
-                tokens[:] = self._find(group, output, positions, numbers)
-            else:
-                part = take(output, group.picks)
-                tokens[group.picks] = self._find(group, part, positions[group.picks], numbers[group.picks])
+            assert group.picks is not None, "of several groups each has some of the rows"
+            part = take(output, group.picks)
+            tokens[group.picks] = self._find(group, part, positions[group.picks], numbers[group.picks])
         return tokens
 
     def record(self, first: int, tokens: Ids) -> None:

@@ -42,6 +42,9 @@ class Slots:
         self._columns = (self.tokens, self.generated, self._prompt, self._room, self._deadline, self._scored)
         self._stops = stops
         self._replay = IdTable(capacity)
+        # Before so many more tokens, and before that time, no sample has all that it may have.
+        self._left, self._earliest = 0, np.inf
+        self._none = np.zeros(capacity, np.bool_)
         self.scored: Ids = np.empty(0, np.int64)
         self.alternatives = 0
 
@@ -79,6 +82,7 @@ class Slots:
         self._replay.settle(self.used)
         self.scored = np.flatnonzero(self._scored[: self.used] >= 0)
         self.alternatives = int(self._scored[: self.used].max(initial=0))
+        self._look_ahead()
 
     def replayed(self, first: int, tokens: Ids) -> Ids:
         """Return tokens [n] of rows [first, first + n), or, where a row is replayed, those it is to take."""
@@ -104,11 +108,22 @@ class Slots:
         rows = slice(first, first + len(tokens))
         self.tokens[rows, 0] = tokens
         self.generated[rows] += 1
+        # Whichever rows they are, each has one more.
+        self._left -= 1
+        if self._left > 0 and now < self._earliest:
+            return self._stops.contains(first, tokens) if self._stops.width else self._none[: len(tokens)]
         ended: NDArray[np.bool_] = self.generated[rows] >= self._room[rows]
         ended |= self._deadline[rows] <= now
         if self._stops.width:
             ended |= self._stops.contains(first, tokens)
+        self._look_ahead()
         return ended
+
+    def _look_ahead(self) -> None:
+        """Find out how long nothing but a stop token ends a sample."""
+        rows = slice(0, self.used)
+        self._left = int((self._room[rows] - self.generated[rows]).min(initial=1 << 62))
+        self._earliest = float(self._deadline[rows].min(initial=np.inf))
 
     def reason(self, row: int) -> FinishReason:
         """Return why the sample in `row` ends, given that it does."""

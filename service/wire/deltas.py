@@ -24,6 +24,16 @@ def delta(sample: int, position: int, token_ids: Sequence[int], text: str) -> by
     return b"%b%b%b" % (_DELTA, _varint(len(fields)), fields)
 
 
+def delta_of_one(sample: int, position: int, token_id: int, text: str) -> bytes:
+    """Return what `delta` does for a single token, sooner: most messages have one."""
+    if sample or position >= _TWO_BYTES or token_id >= _TWO_BYTES:
+        return delta(sample, position, (token_id,), text)
+    shown = text.encode()
+    label = _TEXT + _varint(len(shown)) if shown else b""
+    fields = b"".join((_POSITIONS[position], _ONE_TOKEN[token_id], label, shown))
+    return b"".join((_DELTA, _varint(len(fields)), fields))
+
+
 def _varint(number: int) -> bytes:
     """Return `number` with seven bits a byte, the lowest first, the top bit set in all bytes but the last."""
     return _LAST[number] if number < _TWO_BYTES else _CONTINUED[number & _TWO_BYTES - 1] + _varint(number >> 14)
@@ -41,3 +51,6 @@ _NUMBER, _BYTES = 0, 2  # wire types
 _SAMPLE, _POSITION = (_tag(pb.TokenDelta, field, _NUMBER) for field in ("sample", "position"))
 _TOKEN_IDS, _TEXT = (_tag(pb.TokenDelta, field, _BYTES) for field in ("token_ids", "text"))
 _DELTA = _tag(pb.GenerateResponse, "delta", _BYTES)
+# Whole fields.
+_POSITIONS = (b"", *(_POSITION + number for number in _LAST[1:]))
+_ONE_TOKEN = tuple(_TOKEN_IDS + bytes((len(number),)) + number for number in _LAST)

@@ -12,7 +12,7 @@ from protos.seqstream.v1 import generation_pb2 as pb
 from service.chunk import Chunk, ScoredToken, Timings
 from service.wire import convert
 from service.wire.convert import Ending
-from service.wire.deltas import delta
+from service.wire.deltas import delta, delta_of_one
 from service.wire.sample_reply import SampleReply
 
 MOST_SCORES_PER_MESSAGE = 1024
@@ -31,9 +31,12 @@ class Reply(SampleReply):
         """Yield the scores of the prompt, the new tokens and their text, up to the end of a stop string."""
         if chunk.prompt_scores is not None:
             yield from _prompt_scores(chunk.prompt_scores, self._tokenizer)
-        if len(chunk.token_ids) == 1 and chunk.logprobs is None:  # which most are
-            position = self.position
-            yield delta(self._sample, position, *self._push(chunk.token_ids))
+        if chunk.logprobs is None and (self._most == 1 or len(chunk.token_ids) == 1):  # which most are
+            for token_id in chunk.token_ids:
+                position = self.position
+                yield delta_of_one(self._sample, position, token_id, self._push_one(token_id))
+                if self.matched is not None:
+                    return
             return
         done = 0
         for position, token_ids, text in self._pieces(chunk.token_ids):

@@ -84,14 +84,16 @@ class SampleReply(ABC):
             if self.matched is not None:
                 return
 
+    def _push_one(self, token_id: int) -> str:
+        """Append a token. Returns the text certain by it."""
+        self.position += 1
+        return "" if self._text is None else self._text.push(token_id)
+
     def _push(self, token_ids: Sequence[int]) -> tuple[Sequence[int], str]:
         """Append tokens, up to the one that completes a stop string. Returns those, and the text certain by them."""
         if self._text is None:
             self.position += len(token_ids)
             return token_ids, ""
-        if len(token_ids) == 1:
-            self.position += 1
-            return token_ids, self._text.push(token_ids[0])
         parts = []
         for count, token_id in enumerate(token_ids, 1):
             parts.append(self._text.push(token_id))

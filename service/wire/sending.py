@@ -40,9 +40,15 @@ async def send(
                 await write(message)
             while not stream.done:
                 for chunk in await stream.receive():
-                    for message in _messages(asked, replies[chunk.sample], stream, chunk):
+                    reply = replies[chunk.sample]
+                    # Made one by one: a stream that was far behind finds more than should hold up the loop.
+                    for message in reply.deltas(chunk):
                         await write(message)
                         client.written += 1
+                    if chunk.finish is not None or reply.matched is not None:
+                        for message in _last(asked, reply, stream, chunk):
+                            await write(message)
+                            client.written += 1
     finally:
         stream.cancel()
         call.timings = stream.timings()
@@ -57,14 +63,13 @@ def reasons(replies: Iterable[SampleReply]) -> list[str]:
     return [reply.reason for reply in replies if reply.reason is not None]
 
 
-def _messages(asked: Asked, reply: SampleReply, stream: Stream, chunk: Chunk) -> Iterator[bytes]:
-    """Yield what `chunk` brings; a stop string in it ends the sample, here and in the engine."""
-    # One by one: what a stream that was far behind finds can be more than the loop should be held up for.
-    yield from reply.deltas(chunk)
+def _last(asked: Asked, reply: SampleReply, stream: Stream, chunk: Chunk) -> Iterator[bytes]:
+    """Yield what ends a sample with `chunk`; a stop string ends it here, and in the engine, too."""
+    drafted = stream.drafted(chunk.sample)
     if reply.matched is not None:
         stream.cancel_sample(chunk.sample)
-        yield from reply.end({}, stream.timings(), asked.prompt_tokens, stream.drafted(chunk.sample))
-    elif (finish := chunk.finish) is not None:
-        spent = Timings(finish.queue_seconds, finish.prefill_seconds, finish.decode_seconds)
-        ending = convert.ending(finish.reason, finish.match)
-        yield from reply.end(ending, spent, asked.prompt_tokens, stream.drafted(chunk.sample))
+        return reply.end({}, stream.timings(), asked.prompt_tokens, drafted)
+    finish = chunk.finish
+    assert finish is not None, "only what has ended has an end"
+    spent = Timings(finish.queue_seconds, finish.prefill_seconds, finish.decode_seconds)
+    return reply.end(convert.ending(finish.reason, finish.match), spent, asked.prompt_tokens, drafted)
