@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from typing import Literal
 
 import onnxruntime
@@ -25,6 +26,24 @@ class DeviceError(ValueError):
 def runtime_version() -> str:
     """Return the version of ONNX Runtime."""
     return str(onnxruntime.__version__)
+
+
+def session_options(threads: int = 0, *, spin: bool = False) -> onnxruntime.SessionOptions:
+    """Return options for a session whose steps run one after the other, and whose products of bytes are exact.
+
+    threads: that compute inside a step; 0 means one for every core.
+    spin: whether these threads wait busily for the next operator.
+    """
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what it would write is in the error that it raises
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+    # Without VNNI, ONNX Runtime adds products of unsigned and signed bytes in 16 bits, which saturate, unless told to
+    # make the weights unsigned: a tenth to a third slower, and right. Where there is VNNI it changes nothing.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
 
 
 def open_session(graph: str, options: onnxruntime.SessionOptions, device: Device) -> onnxruntime.InferenceSession:

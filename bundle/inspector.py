@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from bundle.device import open_session
+from bundle.device import open_session, session_options
 from bundle.folder import INSPECT_GRAPH, Bundle, BundleError
 from bundle.manifest import Manifest
 from bundle.signature import check_inspection
@@ -82,12 +82,8 @@ class Inspector:
 
 def _open(bundle: Bundle, threads: int) -> onnxruntime.InferenceSession:
     path = bundle.path / INSPECT_GRAPH
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4  # what it would write is in the error that it raises
+    options = session_options(threads)
     options.enable_cpu_mem_arena = False  # a look takes much memory for a moment
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return open_session(str(path), options, "cpu")
     except Exception as error:  # noqa: BLE001 the errors of ONNX Runtime have no class in common

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime
 
 from bundle.arrays import OUTPUTS, Arrays, Ids, StepOutput
-from bundle.device import CUDA, Device, DeviceError, on_gpu, open_session
+from bundle.device import CUDA, Device, DeviceError, on_gpu, open_session, session_options
 from bundle.folder import START_GRAPH, STEP_GRAPH, Bundle, BundleError
 from bundle.manifest import Manifest
 from bundle.memory import DeviceMemory, HostMemory
@@ -66,12 +66,7 @@ class Runner:
         self._path = bundle.path
         if self.manifest.precision == "fp16":
             device = on_gpu(device)
-        onnxruntime.disable_telemetry_events()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what it would write is in the error that it raises
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+        options = session_options(threads, spin=spin)
         self._step = _open(bundle, STEP_GRAPH, options, device)
         check_step(bundle, self._step)
         self._start: onnxruntime.InferenceSession | None = None

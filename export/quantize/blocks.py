@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from onnx import NodeProto, helper
 
+from export.quantize import spare
 from export.quantize.constants import Constants, Floats
 from export.quantize.levels import Levels
 from export.quantize.products import Product
@@ -28,12 +29,12 @@ _PARTS = ("", "_scale", "_zero")
 
 def eight_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:
     """Return the nodes that compute `product` with weights of eight bits."""
-    return _product(constants, product, stored_eight(constants, product), bits=8)
+    return _product(constants, product, stored_eight(constants, product), shared, bits=8)
 
 
 def four_bits(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:
     """Return the nodes that compute `product` with weights of four bits: those added by `add_four`, or the nearest."""
-    return _product(constants, product, stored_four(constants, product), bits=4)
+    return _product(constants, product, stored_four(constants, product), shared, bits=4)
 
 
 def on_levels(constants: Constants, product: Product, shared: set[str]) -> list[NodeProto]:
@@ -50,7 +51,7 @@ def on_levels(constants: Constants, product: Product, shared: set[str]) -> list[
         made.append(helper.make_node("MatMul", [value, name], [sums]))
         made.append(helper.make_node("Concat", [value, sums], [wide], axis=-1))
     moved = replace(product, input=wide)
-    return made + _product(constants, moved, _on_levels(product), bits=4, more=matrix.shape[1])
+    return made + _product(constants, moved, _on_levels(product), shared, bits=4, more=matrix.shape[1])
 
 
 def add_four(constants: Constants, product: Product, rounded: Blocks) -> None:
@@ -138,16 +139,25 @@ def _summing(inner: int) -> Floats:
     return matrix
 
 
-def _product(constants: Constants, product: Product, weights: list[str], bits: int, more: int = 0) -> list[NodeProto]:
+def _product(
+    constants: Constants, product: Product, weights: list[str], shared: set[str], bits: int, more: int = 0
+) -> list[NodeProto]:
     """Return the nodes of a product in blocks. more: inputs beyond those of the product's own weights."""
     inner, columns = product.weights(constants).shape
     last = f"{product.output}.sum" if product.bias else product.output
-    made = [
+    made: list[NodeProto] = []
+    value, output = product.input, last
+    if spare_rows := spare.needed(bits, BLOCK, _INTEGERS):
+        made, value = spare.repeat(constants, value, shared)
+        output = f"{last}.and_spare"
+    made.append(
         helper.make_node(
-            "MatMulNBits", [product.input, *weights], [last], domain=_DOMAIN,
+            "MatMulNBits", [value, *weights], [output], domain=_DOMAIN,
             K=inner + more, N=columns, bits=bits, block_size=BLOCK, accuracy_level=_INTEGERS,
         )
-    ]  # fmt: skip
+    )  # fmt: skip
+    if spare_rows:
+        made.append(spare.drop(constants, output, last))
     if product.bias:
         made.append(helper.make_node("Add", [last, product.bias], [product.output]))
     return made

@@ -5,7 +5,6 @@ Unlike a bundle's runner it takes graphs that are not on disk, with outputs and 
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
+from bundle.device import open_session, session_options
 from bundle.folder import START_GRAPH, STEP_GRAPH
 from bundle.manifest import Manifest
 from export.quantize.constants import Floats
@@ -37,7 +37,6 @@ class Replay:
         threads: int = 0,
     ) -> None:
         """Open `graphs`, by the names of their files. watched: float values whose contents every run returns."""
-        onnxruntime.disable_telemetry_events()
         self._watched = {
             name: [value for graph, value in watched if graph == name] for name in (STEP_GRAPH, START_GRAPH)
         }
@@ -89,9 +88,4 @@ def _write(model: ModelProto, watched: Sequence[str], path: Path) -> Path:
 
 
 def _open(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return open_session(str(path), session_options(threads), "cpu")

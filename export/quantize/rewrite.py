@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
-from export.quantize import blocks, rowwise, tables
+from export.quantize import blocks, rowwise, spare, tables
 from export.quantize.constants import Constants, bodies, replace_nodes
+from export.quantize.inward import inward
 from export.quantize.products import Group, Product, find_groups, is_lookup
 from export.quantize.recurrent import rowwise_recurrent
 from export.residual import declare
@@ -88,7 +89,9 @@ def rewrite(model: ModelProto, forms: Mapping[str, str]) -> ModelProto:
         return [node]
 
     _replace(graph, change)
+    spare.count(graph, constants)
     Constants(graph).sweep()
+    inward(graph)
     declare(changed)
     return changed
 
@@ -116,6 +119,8 @@ def selectable(model: ModelProto, ladders: Mapping[str, Sequence[str]]) -> Model
     _replace(graph, change)
     questions = _questions(constants, ladders)
     replace_nodes(graph, [*questions, *graph.node])
+    spare.count(graph, constants)
+    inward(graph)
     graph.input.append(helper.make_tensor_value_info(CHOICES, TensorProto.INT64, [len(order)]))
     declare(changed)
     return changed

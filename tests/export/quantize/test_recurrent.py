@@ -6,7 +6,9 @@ import onnxruntime
 import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from bundle.device import session_options
 from bundle.folder import STEP_GRAPH
+from export.quantize.inward import inward
 from export.quantize.recurrent import is_plain, rowwise_recurrent
 from tests.exported import Bundles
 
@@ -57,6 +59,7 @@ def rewritten(model: onnx.ModelProto) -> onnx.ModelProto:
     unread = [tensor for tensor in model.graph.initializer if tensor.name in ("W", "R", "B")]
     for tensor in unread:
         model.graph.initializer.remove(tensor)
+    inward(model.graph)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -65,8 +68,7 @@ class Layer:
     """A layer in ONNX Runtime, over x [B, T, INPUTS]."""
 
     def __init__(self, model: onnx.ModelProto, width: int, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options = session_options(threads)
         self.session = onnxruntime.InferenceSession(model.SerializeToString(), options)
         self.state = [value.name for value in self.session.get_inputs()[2:]]
         self.width = width

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,16 +97,15 @@ async def serve(
     versions = Versions(models, loader, drafts, keep)
     calls = calls or Calls(Access(anonymous=role))
     server = Server(models, most, calls=calls, versions=versions, offered=offered, limits=limits)
-    address = await server.start("127.0.0.1", 0, None if tls is None else server_credentials(tls))
-    opened = grpc.aio.insecure_channel(address) if trusted is None else grpc.aio.secure_channel(address, trusted)
-    async with opened as channel:
-        try:
-            yield Running(server, models, versions, address, channel)
-        finally:
-            await channel.close()
-            await versions.close()
-            await server.drain(0)
-            await server.stop()
+    # A server that is never stopped would be waited for, for ever, by whichever test the garbage collector finds it in.
+    async with AsyncExitStack() as stack:
+        address = await server.start("127.0.0.1", 0, None if tls is None else server_credentials(tls))
+        stack.push_async_callback(server.stop)
+        stack.push_async_callback(server.drain, 0)
+        stack.push_async_callback(versions.close)
+        opened = grpc.aio.insecure_channel(address) if trusted is None else grpc.aio.secure_channel(address, trusted)
+        channel = await stack.enter_async_context(opened)
+        yield Running(server, models, versions, address, channel)
 
 
 class Process:
