@@ -102,7 +102,7 @@ def _add_precision(parser: argparse.ArgumentParser) -> None:
                        "bits, a quarter of the memory: faster steps of many rows, slower prompts")  # fmt: skip
     group.add_argument("--prompts", choices=get_args(Prompts), default="same",
                        help="with int8 and int4: how prompts are computed: as tokens are [default], or in w8a8, in "
-                       "half of the time or less, with weights of their own: one more byte for each")  # fmt: skip
+                       "about two thirds of the time, with weights of their own: one more byte for each")  # fmt: skip
     group.add_argument("--calibration", type=Path, metavar="FILE", help="text to calibrate with and, other parts of "
                        "it, to measure the loss on; source<TAB>target lines for a model with a source "
                        "[held-out text in the run folder]")  # fmt: skip

@@ -2,8 +2,7 @@
 
 ONNX Runtime's MatMulNBits has a way of its own for a single row. Where there is no VNNI its last bits are not those of
 the way for several, so a row alone would not be what it is in a crowd. With a second row beside it, which costs next to
-nothing there, it is. Works on any value of shape [B, ..., R, K]: where B is 1, its first row is repeated behind the
-last.
+nothing there, it is. Works on any value of shape [..., R, K]: its first row is repeated behind the last.
 """
 
 from __future__ import annotations
@@ -46,16 +45,21 @@ def drop(constants: Constants, value: str, output: str) -> NodeProto:
 def count(graph: GraphProto, constants: Constants) -> None:
     """Put the nodes in front of `graph` that tell how many rows are spare, if any node asks.
 
-    The first axis of the graph's first input has to be the one of rows, B.
+    One is where the first axis of any input has one entry: a call has one row, or logits of one position are asked for.
     """
     if all(_COUNT not in node.input for node in nodes(graph)):
         return
     one, last, whole = (_number(constants, number) for number in (1, -1, np.iinfo(np.int64).max))
+    axes = {value.type.tensor_type.shape.dim[0].dim_param: value.name for value in graph.input}
+    sizes = [f"spare.rows.{axis}" for axis in axes]
     asked = [
-        helper.make_node("Shape", [graph.input[0].name], ["spare.rows"], start=0, end=1),
+        *(helper.make_node("Shape", [name], [f"spare.rows.{axis}"], start=0, end=1) for axis, name in axes.items()),
+        helper.make_node("Concat", sizes, ["spare.rows"], axis=0),
         helper.make_node("Equal", ["spare.rows", one], ["spare.lone"]),
-        helper.make_node("Cast", ["spare.lone"], [_COUNT], to=TensorProto.INT64),
-        helper.make_node("Where", ["spare.lone", last, whole], [_END]),
+        helper.make_node("Cast", ["spare.lone"], ["spare.any"], to=TensorProto.INT64),
+        helper.make_node("ReduceMax", ["spare.any"], [_COUNT]),
+        helper.make_node("Equal", [_COUNT, one], ["spare.is"]),
+        helper.make_node("Where", ["spare.is", last, whole], [_END]),
     ]
     replace_nodes(graph, [*asked, *graph.node])
 
