@@ -43,8 +43,9 @@ web:  ## Build the page for browsers into deploy/web/dist (needs Node 20.19 or n
 screenshots: install  ## Take the pictures of the page in docs/web (needs Chromium, and models/demo)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.web.screenshots $(or $(MODELS),models/demo)
 
+# A test that hangs fails, and says where it stood, before whatever runs all of this loses patience.
 test: install .venv-gpu/.installed  ## Run every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --timeout 400
 
 # Ray Serve in an environment of its own: 600 MB that no server needs.
 .venv-ray/.installed: pyproject.toml | $(INSTALLED)

@@ -125,7 +125,7 @@ class NativeRNN(nn.Module):
             if index:
                 x = self._drop(x)
             names = [f"{part}{index}" for part in self.parts]
-            x, last = layer.fused(x, _bundled([state[name][None] for name in names]))
+            x, last = layer.run(x, _bundled([state[name][None] for name in names]))
             last = last if len(names) > 1 else (last,)
             new |= {name: tensor[0].float() for name, tensor in zip(names, last, strict=True)}
         return x, new
@@ -170,6 +170,13 @@ class _Layer(nn.Module):
         for name in ("input_weight", "recurrent_weight", "both_biases"):
             self.register_buffer(name, None, persistent=False)
 
+    def run(self, x: Any, state: Any) -> Any:  # noqa: ANN401 - tensors or packed sequences, and what `fused` returns
+        """Run the fused module; in float32 where autocast asks for a kernel that PyTorch has not on this processor."""
+        if self.kind == "lstm" and torch.is_autocast_enabled("cpu") and not _has_bfloat16():
+            with torch.autocast("cpu", enabled=False):
+                return self.fused(x.float(), state)
+        return self.fused(x, state)
+
     def freeze(self) -> None:
         gates = _OPERATORS[self.kind][1]
 
@@ -195,6 +202,11 @@ class _Layer(nn.Module):
             shapes=[(time, 1, batch, self.width), *[(1, batch, self.width)] * len(state)],
         )
         return outputs.squeeze(1), *last
+
+
+def _has_bfloat16() -> bool:
+    """Whether oneDNN, which computes LSTMs on CPUs, does so in bfloat16: it takes AVX512."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _fused_module(kind: Kind, inputs: int, width: int) -> nn.RNNBase:

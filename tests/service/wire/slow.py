@@ -1,6 +1,11 @@
 """A server program whose streams do not end before somebody ends the server."""
 
+import asyncio
+from asyncio.subprocess import Process as Subprocess
+from collections.abc import Awaitable, Callable
+
 from tests.service.wire.asking import MOST_NEW_TOKENS
+from tests.service.wire.running import PATIENCE
 
 LONG = ("--max-new-tokens-limit", str(MOST_NEW_TOKENS))
 
@@ -17,3 +22,15 @@ def slower(*arguments):
 Runner.step = slower
 sys.exit(main())
 """
+
+
+async def begun(begin: Callable[[], Awaitable[Subprocess]], size: int = 20) -> tuple[Subprocess, bytes]:
+    """A client that has written `size` bytes, and these; where the model drew its end before, the next one."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            client = await begin()
+            assert client.stdout is not None
+            try:
+                return client, await client.stdout.readexactly(size)
+            except asyncio.IncompleteReadError:
+                assert await client.wait() == 0, client.stderr and await client.stderr.read()

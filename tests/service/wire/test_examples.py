@@ -17,7 +17,7 @@ from service.answers import Sample
 from service.client import Client
 from service.wire.options import Options
 from tests.service.wire.running import PATIENCE, ROOT, Process, Running
-from tests.service.wire.slow import LONG, SLOW
+from tests.service.wire.slow import LONG, SLOW, begun
 
 PROMPT = "The quick 안녕 "
 EXAMPLES = ROOT / "examples"
@@ -131,13 +131,10 @@ async def test_an_example_goes_on_where_its_server_died(request, process: Callab
     example = request.getfixturevalue(name)
     server = process(*LONG, program=("-c", SLOW))
     port = int(server.address.rpartition(":")[2])
-    client = await start(example, server.address, "gru", PROMPT)
-    assert client.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        begun = await client.stdout.readexactly(20)
+    client, first = await begun(lambda: start(example, server.address, "gru", PROMPT))
     server.kill()
     server = await asyncio.to_thread(process, *LONG, port=port)
-    code, output, errors = await ended(client, begun)
+    code, output, errors = await ended(client, first)
     assert code == 0, errors
     assert output == (await sample_of(server.address, errors, OPTIONS[name])).text + "\n"
 

@@ -15,7 +15,7 @@ from service.token import new_token
 from tests.service.wire.certified import Authority
 from tests.service.wire.running import PATIENCE, ROOT
 from tests.service.wire.showing import entry
-from tests.service.wire.slow import LONG, SLOW
+from tests.service.wire.slow import LONG, SLOW, begun
 
 EXAMPLE = Path("examples/node")
 
@@ -99,13 +99,10 @@ async def test_it_goes_on_where_its_server_died(process, example: Path, behind: 
         address = server.address
         if behind == "envoy":
             address = stack.enter_context(balancers.envoy([server.address])).address
-        node = await run_node(example, address, "gru", "The quick 안녕 ", "300")
-        assert node.stdout is not None
-        async with asyncio.timeout(PATIENCE):
-            begun = await node.stdout.readexactly(20)
+        node, first = await begun(lambda: run_node(example, address, "gru", "The quick 안녕 ", "300"))
         server.kill()
         server = await asyncio.to_thread(process, *LONG, port=port)
-        code, output, errors = await ended(node, begun)
+        code, output, errors = await ended(node, first)
     assert code == 0, errors
     async with Client(server.address) as client:
         options = {"max_new_tokens": 300, "temperature": 0.8, "seed": int(errors.strip().rpartition(" ")[2])}
