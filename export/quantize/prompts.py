@@ -7,13 +7,13 @@ what they are in any company, as far as the two graphs keep them. Knows nothing 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from export.branches import readers
-from export.quantize.constants import Constants, nodes, replace_nodes
+from export.quantize.constants import Constants, bodies, nodes, replace_nodes
 
 # What values are called that exist in graphs for prompts alone.
 _OURS = "prompts"
@@ -67,9 +67,7 @@ def _key(node: NodeProto) -> bytes:
 
 def _alike(graph: GraphProto, other: GraphProto) -> set[bytes]:
     """Return the nodes, without bodies, that both have, with the same names for their values."""
-    return {_key(node) for node in graph.node if not any(item.HasField("g") for item in node.attribute)} & {
-        _key(node) for node in other.node
-    }
+    return {_key(node) for node in graph.node if not any(bodies(node))} & {_key(node) for node in other.node}
 
 
 def _before(graph: GraphProto, other: GraphProto) -> set[bytes]:
@@ -110,18 +108,12 @@ def _body(side: str, inside: Iterable[NodeProto], wanted: Mapping[str, int]) -> 
     made = []
     for node in inside:
         copy = NodeProto.FromString(_key(node))
-        for each in (copy, *_inner(copy)):
+        for each in (copy, *(inner for body in bodies(copy) for inner in nodes(body))):
             each.input[:] = [names.get(name, name) for name in each.input]
         copy.output[:] = [names.get(name, name) for name in copy.output]
         made.append(copy)
     values = [helper.make_tensor_value_info(names[name], kind, None) for name, kind in wanted.items()]
     return helper.make_graph(made, side, [], values)
-
-
-def _inner(node: NodeProto) -> Iterator[NodeProto]:
-    for item in node.attribute:
-        if item.HasField("g"):
-            yield from nodes(item.g)
 
 
 def _questions(constants: Constants, counter: str) -> list[NodeProto]:

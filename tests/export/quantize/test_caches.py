@@ -6,24 +6,19 @@ import pytest
 
 from bundle.folder import STEP_GRAPH, open_bundle
 from bundle.manifest import PrecisionName
-from bundle.runner import Runner
 from export import compare
-from export.contract import CROWD, against_model, rounded_contract
-from export.play import Player
+from export.contract import against_model, rounded_contract
 from export.quantize.caches import find_attentions
 from export.quantize.precision import Precision
 from export.quantize.text import read_texts
 from export.refusal import Refusal
 from export.sequences import Maker
 from export.write import Target, write_bundle
+from tests.export.quantize.company import assert_rows_are_their_own, player
 from tests.exported import MAX_LOSS, Bundles
 
 LABELS = ["transformer-lm", "transformer-lm-learned", "transformer-lm-query-key-norm", "transformer"]
 CASES: list[tuple[str, PrecisionName]] = [*((label, "fp32") for label in LABELS), ("transformer-lm", "w8a8")]
-
-
-def player(path: Path, capacity: int) -> Player:
-    return Player(Runner(open_bundle(path), threads=1, spin=False), capacity)
 
 
 @pytest.mark.parametrize(("label", "precision"), CASES)
@@ -60,16 +55,7 @@ def test_caches_take_a_quarter_of_the_memory_and_no_width_is_forbidden(bundles: 
 def test_a_row_is_the_same_alone_among_strangers_and_in_pieces(
     bundles: Bundles, label: str, precision: PrecisionName
 ) -> None:
-    here = player(bundles.precise(label, precision, "int8"), CROWD)
-    crowd = Maker(here.manifest, 16).of_lengths([17 + row % 3 for row in range(CROWD)])
-    together = here.whole(crowd)
-    for row in (0, 7, CROWD - 1):
-        alone = crowd.row(row)
-        assert compare.distance(here.whole(alone)[0], together[row]) == 0
-        here.begin(alone)
-        (tokens,) = alone.tokens
-        pieces = [here.feed({0: piece})[0] for piece in np.split(tokens, (2, 5, 9))]
-        assert compare.distance(np.concatenate(pieces), together[row]) == 0
+    assert_rows_are_their_own(bundles.precise(label, precision, "int8"))
 
 
 def test_what_lies_behind_the_filled_entries_is_never_read(bundles: Bundles) -> None:

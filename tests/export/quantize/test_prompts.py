@@ -10,16 +10,13 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from bundle.folder import STEP_GRAPH, open_bundle
 from bundle.manifest import CacheName
-from bundle.runner import Runner
-from export import compare
-from export.contract import CROWD, against_model, rounded_contract
-from export.play import Player
+from export.contract import against_model, rounded_contract
 from export.quantize.constants import nodes
 from export.quantize.precision import Precision
 from export.quantize.prompts import join
 from export.refusal import Refusal
-from export.sequences import Maker
 from export.write import Target, write_bundle
+from tests.export.quantize.company import assert_rows_are_their_own
 from tests.exported import Bundles
 
 LABEL = "transformer-lm"
@@ -100,10 +97,6 @@ def cache(request: pytest.FixtureRequest) -> CacheName:
     return name
 
 
-def player(path: Path, capacity: int) -> Player:
-    return Player(Runner(open_bundle(path), threads=1, spin=False), capacity)
-
-
 def test_every_bit_check_holds(bundles: Bundles, cache: CacheName) -> None:
     manifest = open_bundle(bundles.precise(LABEL, "int8", cache, "w8a8")).manifest
     wanted = [*against_model(), *rounded_contract(twice=True)]
@@ -121,16 +114,7 @@ def test_prompts_and_tokens_have_products_of_their_own(bundles: Bundles) -> None
 
 
 def test_a_row_is_the_same_alone_among_strangers_and_in_pieces(bundles: Bundles, cache: CacheName) -> None:
-    here = player(bundles.precise(LABEL, "int8", cache, "w8a8"), CROWD)
-    crowd = Maker(here.manifest, 16).of_lengths([17 + row % 3 for row in range(CROWD)])
-    together = here.whole(crowd)
-    for row in (0, 7, CROWD - 1):
-        alone = crowd.row(row)
-        assert compare.distance(here.whole(alone)[0], together[row]) == 0
-        here.begin(alone)
-        (tokens,) = alone.tokens
-        pieces = [here.feed({0: piece})[0] for piece in np.split(tokens, (2, 5, 9))]
-        assert compare.distance(np.concatenate(pieces), together[row]) == 0
+    assert_rows_are_their_own(bundles.precise(LABEL, "int8", cache, "w8a8"))
 
 
 @pytest.mark.parametrize("label", ["gru", "transformer"])
